@@ -1,0 +1,60 @@
+# Two commands from a clean clone: `make demo`, `make test`. Both set themselves up.
+SHELL := /bin/bash
+PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do $$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))' 2>/dev/null && { command -v $$p; break; }; done)
+BIN := .venv/bin
+STAMP := .venv/.ready
+
+.PHONY: setup demo check format lint types layers unit test soak bench lock clean
+
+setup: $(STAMP)
+
+$(STAMP): requirements/dev.txt requirements/build.txt pyproject.toml
+	@test -n "$(PYTHON)" || { echo "Patchbay needs Python 3.11, 3.12 or 3.13. Install one, or name it: make PYTHON=/path/to/python3.12" >&2; exit 2; }
+	@test -x $(BIN)/python || "$(PYTHON)" -m venv .venv
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/build.txt
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements/dev.txt
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation -e .
+	@touch $@
+
+demo: setup
+	@$(BIN)/patchbay demo
+
+format: setup
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix --quiet .
+
+lint: setup
+	@$(BIN)/ruff format --check --quiet . || { echo "run: make format" >&2; exit 1; }
+	@$(BIN)/ruff check --quiet .
+
+types: setup
+	@$(BIN)/mypy --no-error-summary
+
+layers: setup
+	@mkdir -p .cache
+	@$(BIN)/lint-imports > .cache/layers.log 2>&1 || { cat .cache/layers.log >&2; exit 1; }
+
+unit: setup
+	@$(BIN)/pytest -n 2 -m "not server and not live and not soak"
+
+# What every commit passes: format, lint, types, layers, tests without servers.
+check: lint types layers unit
+
+# Everything but the long outages: `check`, then the tests with real servers and real audio.
+test: check
+	@$(BIN)/pytest -m "(server or live) and not soak"
+
+soak: setup
+	@$(BIN)/pytest -m soak --timeout 1800
+
+bench: setup
+	@$(BIN)/python -m benchmarks
+
+# The locks, from pyproject.toml; hashes only, no address of any registry.
+lock:
+	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header --all-extras --group dev pyproject.toml -o requirements/dev.txt
+	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header --extra local pyproject.toml -o requirements/runtime.txt
+	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header requirements/build.in -o requirements/build.txt
+
+clean:
+	@rm -rf .venv .cache .pytest_cache .mypy_cache .ruff_cache .hypothesis
