@@ -1,0 +1,320 @@
+"""advance(workflow, state, signal) -> Step: everything that happened is a fact, everything to be done is a command."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, assert_never
+
+from runtime.conversation import events as ev
+from runtime.conversation import keypad, paths, prompts
+from runtime.conversation.commands import AskModel, CancelTimer, Close, HangUp, Say, StartTimer, StopSpeaking
+from runtime.conversation.scene import Reply, Scene, Step
+from runtime.conversation.state import CallState
+from runtime.conversation.values import answer_read_backs, awaited_variable, offer, read_backs
+from runtime.variables import is_partial, said, say_back
+from runtime.workflow.graph import Workflow
+
+__all__ = ["advance"]
+
+Json = Any
+NO_WORKSPACE: Mapping[str, str] = {}
+
+
+def advance(
+    workflow: Workflow, state: CallState, signal: ev.Signal, workspace: Mapping[str, str] = NO_WORKSPACE
+) -> Step:
+    """Return what `signal` leads to: the new state, the facts to be stored first, the commands, and the asker's reply.
+
+    Pure: the same arguments give the same step. A signal before `CallBegan` or after the call's end changes nothing.
+    """
+    scene = Scene(workflow, workspace, state, signal.at)
+    if state.ended or state.started == isinstance(signal, ev.CallBegan):
+        return scene.done(Reply("The call is over.", accepted=False, moved=True, needs_answer=False))
+    return scene.done(_handle(scene, signal))
+
+
+def _handle(scene: Scene, signal: ev.Signal) -> Reply | None:  # noqa: C901, PLR0912 - one case a signal
+    match signal:
+        case ev.CallBegan():
+            _begin(scene, signal)
+        case ev.TurnHeard():
+            _turn(scene, signal)
+        case ev.AgentSpoke():
+            _agent_spoke(scene, signal)
+        case ev.AnswerEnded():
+            _answer_ended(scene)
+        case ev.CallerSpeaking():
+            scene.order(CancelTimer("silence"))
+        case ev.ValuesGiven():
+            return _remember(scene, signal)
+        case ev.PathAsked():
+            return paths.ask(scene, signal.path_id, signal.stay, signal.values, "model")
+        case ev.ToolAsked():
+            return _tool_asked(scene, signal)
+        case ev.ToolReturned():
+            return _tool_returned(scene, signal)
+        case ev.KeyPressed():
+            keypad.press(scene, signal.key)
+        case ev.TimerFired():
+            _timer(scene, signal)
+        case ev.SpeechCutOff():
+            scene.record(ev.AgentInterrupted, at_ms=signal.at_ms)
+        case ev.FaultNoticed():
+            _fault(scene, signal)
+        case ev.UsageCounted():
+            _usage(scene, signal)
+        case ev.TransferEnded():
+            _transfer_ended(scene, signal)
+        case ev.HangUpAsked():
+            return _hang_up_asked(scene, signal)
+        case ev.CallStopped():
+            _stop(scene, signal)
+        case never:
+            assert_never(never)
+    return None
+
+
+def _begin(scene: Scene, signal: ev.CallBegan) -> None:
+    scene.record(
+        ev.CallStarted,
+        session_id=signal.session_id,
+        channel=signal.channel,
+        direction=signal.direction,
+        caller=signal.caller,
+        dialled=signal.dialled,
+        workflow_id=signal.workflow_id,
+        workflow_version_id=signal.workflow_version_id,
+        runtime_version=signal.runtime_version,
+    )
+    defaults = {name: spec.default for name, spec in scene.workflow.variables.items() if spec.default is not None}
+    offer(scene, {**defaults, **signal.presets}, "preset")
+    scene.order(StartTimer("max_duration", scene.workflow.session.max_duration_s))
+    paths.enter(scene, scene.workflow.entry.id, "entry", None)
+
+
+def _turn(scene: Scene, signal: ev.TurnHeard) -> None:
+    awaited = awaited_variable(scene)
+    joined = " ".join((*scene.state.partials, signal.text))
+    scene.record(
+        ev.UserTurn,
+        turn=scene.state.turn + 1,
+        text=signal.text,
+        partial=awaited is not None and is_partial(awaited, joined, scene.context),
+        language=signal.language,
+        stt_confidence=signal.stt_confidence,
+        start_ms=signal.start_ms,
+        end_ms=signal.end_ms,
+        eou_delay_ms=signal.eou_delay_ms,
+        stt_delay_ms=signal.stt_delay_ms,
+    )
+    scene.order(CancelTimer("silence"))
+    if scene.state.agent_id is None or scene.state.ending or scene.state.entry is not None:
+        return
+    rejected = set(scene.state.pending)
+    answer_read_backs(scene, signal.text)
+    rejected -= set(scene.state.pending) | set(scene.state.known)
+    if any(paths.fall_back(scene, name) is not None for name in rejected) or paths.settle(scene):
+        return
+    scene.order(AskModel())
+
+
+def _agent_spoke(scene: Scene, signal: ev.AgentSpoke) -> None:
+    heard = [
+        name
+        for name, pending in scene.state.pending.items()
+        if said(scene.workflow.variables[name], pending.value, signal.spoken_text, scene.context, scene.language)
+    ]
+    speaker = scene.workflow.agents.get(signal.agent_id or "")
+    scene.record(
+        ev.AgentTurn,
+        **({"agent_id": speaker.id, "agent_name": speaker.name} if speaker else {}),
+        text=signal.text,
+        spoken_text=signal.spoken_text,
+        interrupted=signal.interrupted,
+        start_ms=signal.start_ms,
+        end_ms=signal.end_ms,
+        llm_ttft_ms=signal.llm_ttft_ms,
+        tts_ttfb_ms=signal.tts_ttfb_ms,
+        response_ms=signal.response_ms,
+        model=signal.model,
+        read_back=heard,
+    )
+
+
+def _answer_ended(scene: Scene) -> None:
+    state = scene.state
+    if state.agent_id is None or state.ending or state.entry is not None:
+        return
+    if paths.otherwise(scene):
+        return
+    unread = [spec for spec in read_backs(scene) if state.pending[spec.name].read_back_turn is None]
+    if unread and state.agent_id is not None:
+        # The model was told to read it back and did not: the engine does.
+        aloud = say_back(
+            unread[0], state.pending[unread[0].name].value, scene.language, spell=unread[0].confirm == "spell"
+        )
+        scene.order(Say(prompts.question_of(scene, aloud)))
+        return
+    paths.rearm_silence(scene)
+
+
+def _remember(scene: Scene, signal: ev.ValuesGiven) -> Reply:
+    if signal.stay != scene.state.stay or scene.state.ending or scene.state.agent_id is None:
+        return Reply(
+            "The conversation has moved on; nothing was recorded.", accepted=False, moved=True, needs_answer=False
+        )
+    offered = offer(scene, signal.values, "speech")
+    for name in offered.invalid:
+        if (moved := paths.fall_back(scene, name)) is not None:
+            return moved
+    if paths.settle(scene):
+        return Reply("Recorded. The conversation has moved on.", moved=True, needs_answer=False)
+    trouble = bool(offered.invalid or offered.incomplete or offered.unknown or scene.state.pending)
+    text = prompts.remembered(scene, offered.invalid, offered.incomplete, offered.unknown)
+    return Reply(text, accepted=not offered.invalid, needs_answer=trouble)
+
+
+def _tool_asked(scene: Scene, signal: ev.ToolAsked) -> Reply:
+    if signal.stay != scene.state.stay or scene.state.ending or scene.state.agent_id is None:
+        return Reply(
+            "The conversation has moved on; this was not done.", accepted=False, moved=True, needs_answer=False
+        )
+    if signal.tool_call_id in scene.state.tools:
+        return Reply("This is running already.", accepted=False)
+    scene.record(
+        ev.ToolStarted,
+        tool_call_id=signal.tool_call_id,
+        tool_type=signal.tool_type,
+        name=signal.name,
+        arguments=signal.arguments,
+        mocked=signal.mocked,
+    )
+    return Reply("Running.")
+
+
+def _tool_returned(scene: Scene, signal: ev.ToolReturned) -> Reply:
+    started = scene.state.tools.get(signal.tool_call_id)
+    if started is None:
+        return Reply("No such call of a tool.", accepted=False)
+    common: dict[str, Json] = {
+        "tool_call_id": started.tool_call_id,
+        "tool_type": started.tool_type,
+        "name": started.name,
+    }
+    common |= {"mocked": started.mocked, "duration_ms": signal.duration_ms, "result_preview": signal.result_preview}
+    here = started.agent_id == scene.state.agent_id
+    if signal.ok:
+        scene.record(ev.ToolSucceeded, **common)
+    else:
+        scene.record(ev.ToolFailed, **common, error_code=signal.error_code)
+    if not here or scene.state.ending:
+        return Reply("The conversation has moved on.", moved=True, needs_answer=False)
+    offer(scene, signal.assigned, "tool")
+    asked = signal.request_path_id is not None and paths.request_by_engine(scene, signal.request_path_id, "tool")
+    if asked or paths.settle(scene):
+        return Reply("The conversation has moved on.", moved=True, needs_answer=False)
+    return Reply("")
+
+
+def _timer(scene: Scene, signal: ev.TimerFired) -> None:
+    match signal.name:
+        case "keypad":
+            keypad.end_entry(scene, "pause")
+        case "silence":
+            _silence(scene)
+        case "max_duration":
+            if not scene.state.ending and scene.state.agent_id is not None:
+                paths.leave(scene, "call_ended", None)
+                scene.order(StopSpeaking())
+                scene.order(HangUp("max_duration"))
+        case never:
+            assert_never(never)
+
+
+def _silence(scene: Scene) -> None:
+    silence = scene.workflow.session.silence
+    state = scene.state
+    if silence is None or state.agent_id is None or state.ending or state.entry is not None or state.tools:
+        return
+    scene.record(ev.SilenceElapsed, seconds=silence.after_s, prompt=state.silences + 1)
+    asked = scene.workflow.silence_prompts
+    if state.silences < len(asked):
+        scene.order(Say(prompts.spoken(scene, asked[state.silences])))
+    elif silence.then == "end_call":
+        paths.leave(scene, "call_ended", None)
+        scene.order(HangUp("inactivity"))
+
+
+def _fault(scene: Scene, signal: ev.FaultNoticed) -> None:
+    scene.record(
+        ev.FaultRaised,
+        component=signal.component,
+        code=signal.code,
+        message=signal.message,
+        retryable=signal.retryable,
+        recovered_by=signal.recovered_by,
+    )
+
+
+def _usage(scene: Scene, signal: ev.UsageCounted) -> None:
+    agent = scene.workflow.agents.get(signal.agent_id or "")
+    scene.record(
+        ev.UsageReported,
+        scope=signal.scope,
+        usage=signal.usage,
+        agent_id=agent.id if agent else None,
+        agent_name=agent.name if agent else None,
+    )
+
+
+def _transfer_ended(scene: Scene, signal: ev.TransferEnded) -> None:
+    transfer = scene.state.transfer
+    if transfer is None:
+        return
+    fields = {"path_id": transfer.path_id, "to": transfer.to, "mode": transfer.mode, "sip_status": signal.sip_status}
+    if signal.ok:
+        scene.record(ev.TransferSucceeded, **fields)
+        scene.order(HangUp("transferred"))
+        return
+    scene.record(ev.TransferFailed, **fields, why=signal.why)
+    path = scene.workflow.paths.get(transfer.path_id or "")
+    config = path.config.transfer_call if path else None
+    back = (config.on_failure_agent_id if config else None) or transfer.agent_id or scene.workflow.entry.id
+    paths.enter(scene, back, "resume", transfer.path_id)
+
+
+def _hang_up_asked(scene: Scene, signal: ev.HangUpAsked) -> Reply:
+    if signal.stay != scene.state.stay or scene.state.ending or scene.state.agent_id is None:
+        return Reply("The conversation has moved on.", accepted=False, moved=True, needs_answer=False)
+    paths.leave(scene, "call_ended", None)
+    if signal.say:
+        scene.order(Say(signal.say, interruptible=False))
+    scene.order(HangUp("agent_hangup"))
+    return Reply("The call ends.", moved=True, needs_answer=False)
+
+
+def _stop(scene: Scene, signal: ev.CallStopped) -> None:
+    for tool in list(scene.state.tools.values()):
+        scene.record(
+            ev.ToolFailed,
+            tool_call_id=tool.tool_call_id,
+            tool_type=tool.tool_type,
+            name=tool.name,
+            mocked=tool.mocked,
+            duration_ms=max(0, scene.at.elapsed_ms - tool.elapsed_ms),
+            error_code="call_ended",
+        )
+    if scene.state.transfer is not None:
+        transfer = scene.state.transfer
+        scene.record(ev.TransferFailed, path_id=transfer.path_id, to=transfer.to, mode=transfer.mode, why="call_ended")
+    if scene.state.agent_id is not None and not scene.state.left:
+        paths.leave(scene, "call_ended", None)
+    scene.record(
+        ev.CallEnded,
+        status=signal.status,
+        reason=signal.reason,
+        duration_ms=scene.at.elapsed_ms,
+        turns=scene.state.turn,
+        variables=scene.state.values,
+    )
+    scene.order(Close())

@@ -1,0 +1,89 @@
+"""The caller's keys: a variable's entry, which is then the caller's turn, or a menu."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from runtime.conversation import events as ev
+from runtime.conversation import masking, paths
+from runtime.conversation.commands import AskModel, CancelTimer, StartTimer, StopSpeaking
+from runtime.conversation.scene import Scene
+from runtime.conversation.values import awaited_variable, offer
+from runtime.variables import VariableSpec, keypad_value
+
+__all__ = ["end_entry", "press"]
+
+PAUSE_S = 3.0
+Ending = Literal["hash", "length", "pause"]
+
+
+def press(scene: Scene, key: str) -> None:
+    """Handle one key."""
+    state = scene.state
+    if state.agent_id is None or state.ending:
+        scene.record(ev.DtmfReceived, digits=key)
+        return
+    spec = _expected(scene)
+    if key == "#" and state.entry is None and state.entry_full:
+        scene.record(ev.DtmfReceived, digits=key)
+    elif spec is not None:
+        _entry_key(scene, spec, key)
+    else:
+        _menu_key(scene, key)
+
+
+def _expected(scene: Scene) -> VariableSpec | None:
+    """The first missing variable that may be keyed: the awaited one first."""
+    awaited = awaited_variable(scene)
+    names = [awaited.name] if awaited else []
+    names += [spec.name for path in scene.agent.offered for spec in path.variables]
+    for name in names:
+        spec = scene.workflow.variables[name]
+        if spec.dtmf and name not in scene.state.known:
+            return spec
+    return None
+
+
+def _entry_key(scene: Scene, spec: VariableSpec, key: str) -> None:
+    opened = scene.state.entry is None
+    if opened and key == "#":
+        scene.record(ev.DtmfReceived, digits=key)
+        return
+    entry = scene.state.entry or ""
+    entry = "" if key == "*" else entry if key == "#" else entry + key
+    scene.record(ev.DtmfReceived, digits=key, entry=entry)
+    if opened:
+        scene.order(StopSpeaking())
+        scene.order(CancelTimer("silence"))
+    if key == "#":
+        end_entry(scene, "hash")
+    elif spec.max_length is not None and len(entry) >= spec.max_length:
+        end_entry(scene, "length")
+    else:
+        scene.order(StartTimer("keypad", PAUSE_S))
+
+
+def end_entry(scene: Scene, ended_by: Ending) -> None:
+    """Close the entry: it is the caller's turn, and fills what it was for."""
+    entry, spec = scene.state.entry, _expected(scene)
+    if entry is None:
+        return
+    scene.order(CancelTimer("keypad"))
+    scene.record(ev.DtmfReceived, digits="", entry=entry, ended_by=ended_by)
+    if spec is None or not entry:
+        scene.order(AskModel())
+        return
+    scene.record(ev.UserTurn, turn=scene.state.turn + 1, text=entry, by="dtmf")
+    offered = offer(scene, {spec.name: keypad_value(spec, entry)}, "dtmf")
+    if any(paths.fall_back(scene, name) is not None for name in offered.invalid) or paths.settle(scene):
+        return
+    shown = masking.MASK if spec.sensitive else entry
+    scene.order(AskModel(f"(The caller keyed in {shown} for {spec.name}.)"))
+
+
+def _menu_key(scene: Scene, key: str) -> None:
+    scene.record(ev.DtmfReceived, digits=key)
+    path = scene.agent.dtmf.get(key)
+    if path is not None:
+        scene.order(StopSpeaking())
+        paths.request_by_engine(scene, path.id, "dtmf")

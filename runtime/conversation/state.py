@@ -1,0 +1,288 @@
+"""Where a call stands: a frozen value, which is the fold of the facts so far."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import singledispatch
+from typing import Any
+
+from runtime.conversation import events as ev
+
+__all__ = ["CallState", "Known", "Pending", "apply", "fold"]
+
+Json = Any
+MAX_HEARD = 400
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """A value that counts."""
+
+    value: Json
+    source: ev.Source
+
+
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """A value that waits for the caller's own yes; `read_back_turn` is the turn in which the agent said it."""
+
+    value: Json
+    source: ev.Source
+    turn: int
+    read_back_turn: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CallState:
+    """All that the rules of a call remember."""
+
+    seq: int = 0
+    session_id: str = ""
+    channel: str = ""
+    direction: str = "inbound"
+    caller: str | None = None
+    dialled: str | None = None
+    started: bool = False
+    ended: bool = False
+    agent_id: str | None = None
+    stay: int = 0
+    left: bool = False
+    entered_ms: int = 0
+    entered_turn: int = 0
+    visits: Mapping[str, int] = field(default_factory=dict)
+    turn: int = 0
+    turn_ms: int = 0
+    turn_seq: int | None = None
+    path_turn: int | None = None
+    automatic: frozenset[str] = frozenset()
+    faulted: frozenset[str] = frozenset()
+    last_taken: Mapping[str, int] = field(default_factory=dict)
+    known: Mapping[str, Known] = field(default_factory=dict)
+    pending: Mapping[str, Pending] = field(default_factory=dict)
+    attempts: Mapping[str, int] = field(default_factory=dict)
+    attempted: frozenset[str] = frozenset()
+    asked: str | None = None
+    focus: str | None = None
+    heard: tuple[str, ...] = ()
+    keyed: tuple[str, ...] = ()
+    found: tuple[str, ...] = ()
+    partials: tuple[str, ...] = ()
+    entry: str | None = None
+    entry_full: bool = False
+    silences: int = 0
+    tools: Mapping[str, ev.ToolStarted] = field(default_factory=dict)
+    transfer: ev.TransferStarted | None = None
+
+    @property
+    def ending(self) -> bool:
+        """The last agent has been left and no other entered: nothing is asked for any more."""
+        return self.left or self.ended
+
+    @property
+    def values(self) -> dict[str, Json]:
+        """The values that count, by name."""
+        return {name: known.value for name, known in self.known.items()}
+
+
+def fold(facts: Iterable[ev.Fact], state: CallState | None = None) -> CallState:
+    """Return the state after `facts`."""
+    state = state or CallState()
+    for fact in facts:
+        state = apply(state, fact)
+    return state
+
+
+def apply(state: CallState, fact: ev.Fact) -> CallState:
+    """Return the state after one more fact."""
+    return replace(_apply(fact, state), seq=state.seq + 1)
+
+
+@singledispatch
+def _apply(_fact: ev.Fact, state: CallState) -> CallState:
+    """Most facts tell something and change nothing."""
+    return state
+
+
+@_apply.register
+def _(fact: ev.CallStarted, state: CallState) -> CallState:
+    return replace(
+        state,
+        started=True,
+        session_id=fact.session_id,
+        channel=fact.channel,
+        direction=fact.direction,
+        caller=fact.caller,
+        dialled=fact.dialled,
+    )
+
+
+@_apply.register
+def _(fact: ev.AgentEntered, state: CallState) -> CallState:
+    assert fact.agent_id is not None
+    return replace(
+        state,
+        agent_id=fact.agent_id,
+        stay=state.stay + 1,
+        left=False,
+        entered_ms=fact.elapsed_ms,
+        entered_turn=fact.turn,
+        visits={**state.visits, fact.agent_id: state.visits.get(fact.agent_id, 0) + 1},
+        focus=None,
+        asked=None,
+    )
+
+
+@_apply.register
+def _(fact: ev.AgentExited, state: CallState) -> CallState:
+    del fact
+    return replace(state, left=True)
+
+
+@_apply.register
+def _(fact: ev.PathTaken, state: CallState) -> CallState:
+    return replace(
+        state,
+        path_turn=fact.turn,
+        automatic=state.automatic | {fact.path_id} if fact.by == "rule" else state.automatic,
+        last_taken={**state.last_taken, fact.path_id: fact.turn},
+        focus=None,
+        asked=None,
+        entry=None,
+    )
+
+
+@_apply.register
+def _(fact: ev.PathRefused, state: CallState) -> CallState:
+    if fact.reason in {"missing", "invalid", "unconfirmed"}:
+        return replace(state, focus=fact.path_id)
+    return state
+
+
+@_apply.register
+def _(fact: ev.VariableCollected, state: CallState) -> CallState:
+    return _held(fact, state, confirmed=fact.confirmed)
+
+
+@_apply.register
+def _(fact: ev.VariableCorrected, state: CallState) -> CallState:
+    return _held(fact, state, confirmed=fact.confirmed)
+
+
+def _held(fact: ev.VariableFact, state: CallState, *, confirmed: bool) -> CallState:
+    if confirmed:
+        return replace(
+            state,
+            known={**state.known, fact.name: Known(fact.value, fact.source)},
+            pending=_without(state.pending, fact.name),
+            attempts=_without(state.attempts, fact.name),
+            asked=None if state.asked == fact.name else state.asked,
+        )
+    return replace(
+        state,
+        pending={**state.pending, fact.name: Pending(fact.value, fact.source, fact.turn)},
+        asked=fact.name,
+    )
+
+
+@_apply.register
+def _(fact: ev.VariableConfirmed, state: CallState) -> CallState:
+    return _held(fact, state, confirmed=True)
+
+
+@_apply.register
+def _(fact: ev.VariableRejected, state: CallState) -> CallState:
+    return replace(
+        state,
+        pending=_without(state.pending, fact.name) if fact.withdrawn else state.pending,
+        attempts={**state.attempts, fact.name: fact.attempt},
+        attempted=state.attempted | {fact.name},
+        asked=fact.name,
+    )
+
+
+@_apply.register
+def _(fact: ev.UserTurn, state: CallState) -> CallState:
+    keyed = fact.by == "dtmf"
+    return replace(
+        state,
+        turn=fact.turn,
+        turn_seq=state.seq + 1,
+        turn_ms=fact.elapsed_ms if fact.end_ms is None else fact.end_ms,
+        automatic=frozenset(),
+        faulted=frozenset(),
+        attempted=frozenset(),
+        partials=(*state.partials, fact.text) if fact.partial else (),
+        heard=state.heard if keyed else (*state.heard, fact.text)[-MAX_HEARD:],
+        keyed=(*state.keyed, fact.text)[-MAX_HEARD:] if keyed else state.keyed,
+        silences=0,
+    )
+
+
+@_apply.register
+def _(fact: ev.AgentTurn, state: CallState) -> CallState:
+    pending = {
+        name: replace(held, read_back_turn=fact.turn) if name in fact.read_back else held
+        for name, held in state.pending.items()
+    }
+    return replace(state, pending=pending)
+
+
+@_apply.register
+def _(fact: ev.DtmfReceived, state: CallState) -> CallState:
+    if fact.ended_by is None:
+        return replace(state, entry=fact.entry, entry_full=False, silences=0)
+    return replace(state, entry=None, entry_full=fact.ended_by == "length", silences=0)
+
+
+@_apply.register
+def _(fact: ev.SilenceElapsed, state: CallState) -> CallState:
+    return replace(state, silences=fact.prompt)
+
+
+@_apply.register
+def _(fact: ev.ToolStarted, state: CallState) -> CallState:
+    return replace(state, tools={**state.tools, fact.tool_call_id: fact})
+
+
+@_apply.register
+def _(fact: ev.ToolSucceeded, state: CallState) -> CallState:
+    found = (*state.found, fact.result_preview)[-MAX_HEARD:] if fact.result_preview else state.found
+    return replace(state, tools=_without(state.tools, fact.tool_call_id), found=found)
+
+
+@_apply.register
+def _(fact: ev.ToolFailed, state: CallState) -> CallState:
+    return replace(state, tools=_without(state.tools, fact.tool_call_id))
+
+
+@_apply.register
+def _(fact: ev.TransferStarted, state: CallState) -> CallState:
+    return replace(state, transfer=fact)
+
+
+@_apply.register
+def _(fact: ev.TransferSucceeded, state: CallState) -> CallState:
+    del fact
+    return replace(state, transfer=None)
+
+
+@_apply.register
+def _(fact: ev.TransferFailed, state: CallState) -> CallState:
+    del fact
+    return replace(state, transfer=None)
+
+
+@_apply.register
+def _(fact: ev.FaultRaised, state: CallState) -> CallState:
+    return replace(state, faulted=state.faulted | {fact.code + fact.message})
+
+
+@_apply.register
+def _(fact: ev.CallEnded, state: CallState) -> CallState:
+    del fact
+    return replace(state, ended=True, agent_id=None)
+
+
+def _without(mapping: Mapping[str, Any], key: str) -> Mapping[str, Any]:
+    return {name: value for name, value in mapping.items() if name != key}
