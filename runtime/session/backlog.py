@@ -1,0 +1,200 @@
+"""What is written but not stored yet, in order: in memory as far as it may be, the rest where it lies in the log."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import Counter, deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import assert_never
+
+from runtime.session.dead_logs import Chunk, read_chunk
+from runtime.session.local_log import LocalLog, Segment
+from runtime.session.records import Record, encode
+
+__all__ = ["Backlog", "Entry"]
+
+_CATCH_UP = 200
+
+
+@dataclass(slots=True, eq=False)
+class Entry:
+    """A record on its way to the store. `since` is monotonic seconds; `segment` is None while only memory has it."""
+
+    record: Record
+    since: float
+    segment: Segment | None = None
+    done: bool = False
+    lost: bool = False
+
+
+@dataclass(slots=True, eq=False)
+class _Stretch:
+    """`count` records of the local log that memory does not hold: the bytes from `start` to `end` of one file."""
+
+    segment: Segment
+    start: int
+    end: int
+    count: int
+    since: float
+
+
+class Backlog:
+    """The queue between the calls, which put, and the writer, which takes and settles. One event loop.
+
+    `memory` is how many records may be held in memory that the disk has as well; those that the disk refused are
+    held however many they are. `report(code, message)` hears of `log_unreadable`.
+    """
+
+    def __init__(self, log: LocalLog, *, memory: int, wake_at: int, report: Callable[[str, str], None]) -> None:
+        self._log = log
+        self._memory = memory
+        self._wake_at = wake_at
+        self._report = report
+        self._items: deque[Entry | _Stretch] = deque()
+        self._taken: list[Entry] = []
+        self._held = 0
+        self._unwritten: deque[tuple[Entry, bytes]] = deque()
+        self._waiting: list[tuple[int, asyncio.Future[None]]] = []
+        self.total = 0
+        self.depth = 0
+        self.some = asyncio.Event()
+        self.enough = asyncio.Event()
+
+    @property
+    def lag_s(self) -> float:
+        """Age in seconds of the oldest record that is not stored; 0 when all are."""
+        oldest = next(iter(self._taken), None) or next(iter(self._items), None)
+        return time.monotonic() - oldest.since if oldest is not None else 0.0
+
+    def put(self, record: Record) -> None:
+        """Write the record to the local log and queue it. Raises `ValueError` where it cannot be JSON."""
+        line = encode(record)
+        entry = Entry(record, time.monotonic())
+        self._write(entry, line)
+        self.total += 1
+        self.depth += 1
+        self.some.set()
+        if self.depth >= self._wake_at:
+            self.enough.set()
+
+    def catch_up(self) -> None:
+        """Write to the log what memory alone holds, now that the disk may take it again."""
+        for _ in range(min(len(self._unwritten), _CATCH_UP)):
+            entry, line = self._unwritten[0]
+            if not entry.done:
+                place = self._log.append(line)
+                if place is None:
+                    return
+                entry.segment = place.segment
+            self._unwritten.popleft()
+
+    async def take(self, limit: int) -> list[Entry]:
+        """Return the oldest records that are not settled, at most `limit`; the same again until all are settled."""
+        while not self._taken and self._items:
+            head = self._items[0]
+            match head:
+                case Entry():
+                    self._take_held(limit)
+                case _Stretch():
+                    await self._take_stretch(head, limit)
+                case _:
+                    assert_never(head)
+        return self._taken
+
+    def settle(self) -> None:
+        """Forget those of the taken records that are done, and tell who waits for them."""
+        done = [entry for entry in self._taken if entry.done]
+        self._taken = [entry for entry in self._taken if not entry.done]
+        kept = Counter((entry.segment, entry.lost) for entry in done)
+        for (segment, lost), count in kept.items():
+            if segment is not None:
+                self._log.settle(segment, count, stored=not lost)
+        self._gone(len(done))
+
+    async def settled(self, ordinal: int, timeout_s: float | None) -> bool:
+        """Wait until the first `ordinal` records are settled; False when `timeout_s` is over before."""
+        if self.total - self.depth >= ordinal:
+            return True
+        done = asyncio.get_running_loop().create_future()
+        self._waiting.append((ordinal, done))
+        self.enough.set()
+        try:
+            await asyncio.wait_for(done, timeout_s)
+        except TimeoutError:
+            return False
+        return True
+
+    def _write(self, entry: Entry, line: bytes) -> None:
+        if self._unwritten:
+            self.catch_up()
+        place = None if self._unwritten else self._log.append(line)
+        if place is None:
+            self._unwritten.append((entry, line))
+        elif self._held >= self._memory:
+            self._extend(place.segment, place.offset, len(line), entry.since)
+            return
+        else:
+            entry.segment = place.segment
+        self._items.append(entry)
+        self._held += 1
+
+    def _extend(self, segment: Segment, offset: int, size: int, since: float) -> None:
+        last = self._items[-1] if self._items else None
+        if isinstance(last, _Stretch) and last.segment is segment and last.end == offset:
+            last.end += size
+            last.count += 1
+        else:
+            self._items.append(_Stretch(segment, offset, offset + size, 1, since))
+
+    def _take_held(self, limit: int) -> None:
+        while len(self._taken) < limit and self._items and isinstance(entry := self._items[0], Entry):
+            self._items.popleft()
+            self._held -= 1
+            self._taken.append(entry)
+
+    async def _take_stretch(self, stretch: _Stretch, limit: int) -> None:
+        chunk = await self._read(stretch, min(limit, stretch.count))
+        if chunk.damaged or not chunk.records:
+            self._give_up(stretch)
+        else:
+            self._taken.extend(Entry(record, stretch.since, stretch.segment) for record in chunk.records)
+            stretch.start = chunk.next
+            stretch.count -= len(chunk.records)
+        if not stretch.count:
+            self._items.remove(stretch)
+
+    async def _read(self, stretch: _Stretch, limit: int) -> Chunk:
+        """In a thread: a thousand records take milliseconds, which the audio would hear."""
+        try:
+            return await asyncio.to_thread(read_chunk, stretch.segment.path, stretch.start, limit)
+        except OSError:
+            return Chunk([], stretch.start)
+
+    def _give_up(self, stretch: _Stretch) -> None:
+        """What was written can no longer be read; the other calls go on."""
+        self._report(
+            "log_unreadable",
+            f"{stretch.count} records in {stretch.segment.path} cannot be read; what can be is sent at the next start.",
+        )
+        self._log.settle(stretch.segment, stretch.count, stored=False)
+        self._gone(stretch.count)
+        stretch.count = 0
+
+    def _gone(self, count: int) -> None:
+        self.depth -= count
+        if not self.depth:
+            self.some.clear()
+        if self.depth < self._wake_at:
+            self.enough.clear()
+        settled = self.total - self.depth
+        waiting, self._waiting = self._waiting, []
+        for ordinal, done in waiting:
+            if done.done():
+                continue
+            if ordinal <= settled:
+                done.set_result(None)
+            else:
+                self._waiting.append((ordinal, done))
+                self.enough.set()

@@ -1,0 +1,296 @@
+"""One call being driven: a signal comes in, the rules decide, the facts are recorded, the commands performed."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from runtime.conversation import commands as do
+from runtime.conversation import events as ev
+from runtime.conversation.interpreter import advance
+from runtime.conversation.scene import Reply, Scene
+from runtime.conversation.state import CallState
+from runtime.session.event_log import CallLog
+from runtime.session.ports import CallRow, Clock, Line, TimerHandle, ToolCall, ToolRunner
+from runtime.workflow.graph import CompiledTool, Workflow
+
+__all__ = ["CallSession", "SystemClock", "ToolAnswer"]
+
+Json = Any
+
+
+class SystemClock:
+    """The machine's clocks, and timers on the running event loop. `skip` moves the call's time forward (tests by chat)."""
+
+    def __init__(self) -> None:
+        self._skipped = 0.0
+        self._timers: list[_Timer] = []
+
+    def wall(self) -> datetime:
+        return datetime.now(UTC) + timedelta(seconds=self._skipped)
+
+    def monotonic(self) -> float:
+        return asyncio.get_running_loop().time() + self._skipped
+
+    def call_later(self, seconds: float, callback: Callable[[], None]) -> TimerHandle:
+        timer = _Timer(self.monotonic() + seconds, callback)
+        timer.handle = asyncio.get_running_loop().call_later(seconds, timer.fire)
+        self._timers = [*(other for other in self._timers if not other.over), timer]
+        return timer
+
+    def next_due(self, within: float) -> float | None:
+        """Return how many seconds from now the next timer is due, if that is within `within`."""
+        due = [timer.due - self.monotonic() for timer in self._timers if not timer.over]
+        return min((max(0.0, seconds) for seconds in due if seconds <= within), default=None)
+
+    def skip(self, seconds: float) -> None:
+        """Let `seconds` pass at once and fire the timers that are due then, in order."""
+        self._skipped += seconds
+        for timer in sorted(self._timers, key=lambda timer: timer.due):
+            if not timer.over and timer.due <= self.monotonic() + 1e-6:
+                timer.fire()
+
+
+@dataclass(slots=True)
+class _Timer:
+    due: float
+    callback: Callable[[], None]
+    over: bool = False
+    handle: asyncio.TimerHandle | None = None
+
+    def fire(self) -> None:
+        if not self.over:
+            self.cancel()
+            self.callback()
+
+    def cancel(self) -> None:
+        self.over = True
+        if self.handle is not None:
+            self.handle.cancel()
+
+
+@dataclass(frozen=True, slots=True)
+class ToolAnswer:
+    """What a model reads of a tool, and whether it is still its turn to say something about it."""
+
+    text: str
+    needs_answer: bool
+
+
+class CallSession:
+    """Drives one call. All methods but `run_tool` and `ended` are synchronous and belong to one event loop."""
+
+    def __init__(  # noqa: PLR0913 - the parts of a call, each by name
+        self,
+        workflow: Workflow,
+        *,
+        log: CallLog,
+        clock: Clock,
+        tools: ToolRunner,
+        encrypt: Callable[[str], str],
+        workspace: Mapping[str, str] | None = None,
+        state: CallState | None = None,
+    ) -> None:
+        self.workflow = workflow
+        self.workspace = dict(workspace or {})
+        self.clock = clock
+        self.log = log
+        self.tools = tools
+        self._encrypt = encrypt
+        self._state = state or CallState()
+        self._started_at = clock.monotonic()
+        self._line: Line | None = None
+        self._timers: dict[str, TimerHandle] = {}
+        self._waiting: deque[ev.Signal] = deque()
+        self._busy = False
+        self._done = asyncio.Event()
+        self._end: ev.CallEnded | None = None
+        self._cost: float | None = None
+        self._watchers: list[Callable[[CallState], None]] = []
+
+    # ------------------------------------------------------------ reading
+
+    @property
+    def state(self) -> CallState:
+        """Where the call stands."""
+        return self._state
+
+    def instant(self) -> ev.Instant:
+        """Return this moment of the call."""
+        return ev.Instant(self.clock.wall(), round((self.clock.monotonic() - self._started_at) * 1000))
+
+    def view(self) -> Scene:
+        """Return the call as it is now, for those who only read (prompts)."""
+        return Scene(self.workflow, self.workspace, self._state, self.instant())
+
+    def watch(self, watcher: Callable[[CallState], None]) -> None:
+        """Have `watcher` called with the state after every signal."""
+        self._watchers.append(watcher)
+
+    # ------------------------------------------------------------ driving
+
+    def attach(self, line: Line) -> None:
+        """Say who performs the commands; before the first signal."""
+        self._line = line
+
+    def submit(self, signal: ev.Signal) -> Reply | None:
+        """Let the rules decide on a signal: the facts are in the log before anything they cause happens.
+
+        A signal that comes while another is being performed waits for it; only the outermost gets its reply.
+        """
+        if self._busy:
+            self._waiting.append(signal)
+            return None
+        self._busy = True
+        try:
+            reply = self._advance(signal)
+            while self._waiting:
+                self._advance(self._waiting.popleft())
+        finally:
+            self._busy = False
+        return reply
+
+    def _advance(self, signal: ev.Signal) -> Reply | None:
+        step = advance(self.workflow, self._state, signal, self.workspace)
+        for fact in step.facts:
+            self._record(fact)
+        self._state = step.state
+        for command in step.commands:
+            self._perform(command)
+        for watcher in self._watchers:
+            watcher(self._state)
+        return step.reply
+
+    def _record(self, fact: ev.Fact) -> None:
+        secret = fact.secret()
+        self.log.write(
+            fact.event_type,
+            fact.payload(),
+            agent_id=getattr(fact, "agent_id", None),
+            occurred_at=fact.at,
+            secret=None if secret is None else self._encrypt(json.dumps(secret)),
+        )
+        if isinstance(fact, ev.CallEnded):
+            self._end = fact
+
+    def _perform(self, command: do.Command) -> None:
+        match command:
+            case do.StartTimer(name, seconds):
+                self._start_timer(name, seconds)
+            case do.CancelTimer(name):
+                self._cancel_timer(name)
+            case do.ReportUsage(agent_id):
+                self._report_usage(agent_id)
+            case do.Close():
+                for running in list(self._timers):
+                    self._cancel_timer(running)
+                self._done.set()
+                self._to_line(command)
+            case _:
+                self._to_line(command)
+
+    def _to_line(self, command: do.Command) -> None:
+        assert self._line is not None, "attach a line before the first signal"
+        self._line.perform(command)
+
+    def _report_usage(self, agent_id: str | None) -> None:
+        assert self._line is not None
+        if usage := self._line.usage():
+            self.submit(ev.UsageCounted(at=self.instant(), agent_id=agent_id, scope="stay", usage=usage))
+
+    def _start_timer(self, name: do.Timer, seconds: float) -> None:
+        self._cancel_timer(name)
+        self._timers[name] = self.clock.call_later(seconds, lambda: self._fired(name))
+
+    def _cancel_timer(self, name: str) -> None:
+        if (handle := self._timers.pop(name, None)) is not None:
+            handle.cancel()
+
+    def _fired(self, name: do.Timer) -> None:
+        self._timers.pop(name, None)
+        self.submit(ev.TimerFired(at=self.instant(), name=name))
+
+    # ------------------------------------------------------------ tools
+
+    async def run_tool(
+        self, tool: CompiledTool, tool_call_id: str, arguments: Mapping[str, Json], stay: int
+    ) -> ToolAnswer:
+        """Run a tool for the model: started, run under its timeout, ended; every step is an event."""
+        if fault := self.tools.faults(tool, arguments):
+            return ToolAnswer(fault, needs_answer=True)
+        kind, name = tool.tool.tool_type, tool.function_name
+        while tool_call_id in self._state.tools:  # some servers number the calls of each answer anew
+            tool_call_id += "'"
+        asked = self.submit(
+            ev.ToolAsked(
+                at=self.instant(),
+                stay=stay,
+                tool_call_id=tool_call_id,
+                tool_type=kind,
+                name=name,
+                arguments=arguments,
+            )
+        )
+        if asked is None or not asked.accepted:
+            return ToolAnswer(asked.text if asked else "", needs_answer=asked is not None and asked.needs_answer)
+        began = self.clock.monotonic()
+        outcome = await self.tools.run(self._tool_call(tool, tool_call_id, arguments))
+        reply = self.submit(
+            ev.ToolReturned(
+                at=self.instant(),
+                tool_call_id=tool_call_id,
+                ok=not outcome.error_code,
+                duration_ms=round((self.clock.monotonic() - began) * 1000),
+                result_preview=outcome.preview,
+                error_code=outcome.error_code,
+                assigned=outcome.assigned,
+                request_path_id=tool.on_failure_path_id if outcome.error_code else tool.on_success_path_id,
+            )
+        )
+        if outcome.hang_up and reply is not None and not reply.moved:
+            reply = self.submit(ev.HangUpAsked(at=self.instant(), stay=stay, say=outcome.text or None))
+        return ToolAnswer(outcome.text, needs_answer=reply is not None and reply.needs_answer)
+
+    def _tool_call(self, tool: CompiledTool, tool_call_id: str, arguments: Mapping[str, Json]) -> ToolCall:
+        state = self._state
+        return ToolCall(
+            tool=tool,
+            tool_call_id=tool_call_id,
+            arguments=arguments,
+            variables=state.values,
+            caller={"number": state.caller or "", "dialled": state.dialled or ""},
+            call={"id": state.session_id, "channel": state.channel, "direction": state.direction},
+            workspace=self.workspace,
+        )
+
+    # ------------------------------------------------------------ the end
+
+    def stop(self, reason: ev.Reason, status: ev.Status = "completed") -> None:
+        """End the call, whatever it is doing. Idempotent."""
+        if self._line is not None and not self._state.ended and (usage := self._line.usage()):
+            self.submit(ev.UsageCounted(at=self.instant(), agent_id=self._state.agent_id, scope="call", usage=usage))
+        self.submit(ev.CallStopped(at=self.instant(), reason=reason, status=status))
+
+    async def ended(self) -> None:
+        """Wait until the call has ended."""
+        await self._done.wait()
+
+    async def aclose(self) -> CallRow:
+        """Close the call's row and wait, bounded, until all of it is stored. Ends the call as an error if it runs."""
+        self.stop("error", "dropped")
+        row = self.log.row
+        if self._end is not None:
+            row = replace(
+                row,
+                ended_at=self._end.at,
+                status=self._end.status,
+                end_reason=self._end.reason,
+                variables=self._end.payload()["variables"],
+            )
+        await self.log.close(row)
+        return row

@@ -1,0 +1,234 @@
+"""What happens in a call, ordered, numbered and durable: in the local log before it has effects, in the store behind it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+from runtime.errors import StoreUnreachable
+from runtime.session.backlog import Backlog
+from runtime.session.delivery import Delivery, RefusedFile
+from runtime.session.drain import DrainReport, drain
+from runtime.session.local_log import LocalLog
+from runtime.session.ports import CallRow, EventRow, Store
+from runtime.session.records import Closed, Opened, encode
+from runtime.session.writer import Backoff, Writer
+from runtime.tasks import cancel_and_wait, spawn
+
+__all__ = ["CallLog", "DrainReport", "EventLog", "Tuning", "drain"]
+
+_log = structlog.get_logger("event_log")
+
+
+@dataclass(frozen=True, slots=True)
+class Tuning:
+    """Sizes and waits that nobody has to set; tests do. Seconds, bytes and numbers of records."""
+
+    memory: int = 5000
+    segment_bytes: int = 16 * 1024 * 1024
+    sync_s: float = 0.2
+    retry_s: tuple[float, float] = (0.1, 5.0)
+    patience_s: Sequence[float] = (0.1, 0.4, 1.5, 4.0)
+    send_timeout_s: float = 30.0
+    drain_wait_s: float = 5.0
+
+
+class EventLog:
+    """The event log of one process, for all its calls; used on one event loop. Made by `open`.
+
+    Lifecycle: `open` drains dead processes' files and starts the writer; `open_call` for each call; `aclose`.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        store: Store,
+        on_fault: Callable[[str, str], None] | None,
+        flushing: tuple[float, int],
+        tuning: Tuning,
+    ) -> None:
+        self._folder = folder
+        self._store = store
+        self._on_fault = on_fault
+        self._tuning = tuning
+        self._loop = asyncio.get_running_loop()
+        self._calls: dict[str, CallLog] = {}
+        self._tasks: list[asyncio.Task[None]] = []
+        self._closed = False
+        self._first_drain = asyncio.Event()
+        flush_s, max_batch = flushing
+        self._local = LocalLog(folder, heads=self._heads, report=self._report, segment_bytes=tuning.segment_bytes)
+        self._backlog = Backlog(self._local, memory=tuning.memory, wake_at=max_batch, report=self._report)
+        delivery = Delivery(
+            store,
+            RefusedFile(folder),
+            report=self._report,
+            patience_s=tuning.patience_s,
+            send_timeout_s=tuning.send_timeout_s,
+        )
+        self._writer = Writer(
+            self._backlog, delivery, flush_s=flush_s, backoff=Backoff(*tuning.retry_s), report=self._report
+        )
+
+    @classmethod
+    async def open(
+        cls,
+        folder: Path,
+        store: Store,
+        *,
+        on_fault: Callable[[str, str], None] | None = None,
+        flush_s: float = 0.1,
+        max_batch: int = 200,
+        tuning: Tuning = Tuning(),
+    ) -> EventLog:
+        """Start the log in `folder`; the store gets batches after `flush_s` seconds or `max_batch` records.
+
+        Dead processes' files are drained first, for at most `tuning.drain_wait_s`; after that, or when the store is
+        away, in the background. `on_fault(code, message)` hears of `log_unwritable`, `log_unsynced`,
+        `log_unreadable`, `log_damaged`, `store_away` and `row_refused`, on the loop, never from within `write`.
+        """
+        log = cls(folder, store, on_fault, (flush_s, max_batch), tuning)
+        log._tasks = [
+            spawn(log._drain(), name="event_log.drain"),
+            spawn(log._writer.run(), name="event_log.writer"),
+            spawn(log._housekeep(), name="event_log.housekeeper"),
+        ]
+        try:
+            async with asyncio.timeout(tuning.drain_wait_s):
+                await log._first_drain.wait()
+        except TimeoutError:
+            _log.info("drain_goes_on", folder=str(folder))
+        return log
+
+    def open_call(self, row: CallRow, *, last_seq: int = 0) -> CallLog:
+        """Begin the call's log; its row is in the local log on return. `last_seq` > 0 for a call that is resumed."""
+        call = CallLog(self, row, last_seq)
+        self._put(Opened(row))
+        self._calls[row.id] = call
+        return call
+
+    @property
+    def depth(self) -> int:
+        """How many records are not stored yet."""
+        return self._backlog.depth
+
+    @property
+    def lag_s(self) -> float:
+        """Seconds since the oldest record that is not stored was written; 0 when all are stored."""
+        return self._backlog.lag_s
+
+    async def flush(self, timeout_s: float | None = None) -> bool:
+        """Wait until all that was written is stored; False when `timeout_s` is over before."""
+        return await self._backlog.settled(self._backlog.total, timeout_s)
+
+    async def aclose(self, *, timeout_s: float = 5.0) -> None:
+        """Flush for at most `timeout_s`, stop, and delete the files if all is stored; else the next start drains them."""
+        if self._closed:
+            return
+        self._closed = True
+        stored = await self.flush(timeout_s)
+        await cancel_and_wait(*self._tasks)
+        self._backlog.catch_up()
+        await self._local.close(discard=stored and not self._calls)
+
+    def _put(self, record: Opened | EventRow | Closed) -> int:
+        if self._closed:
+            raise RuntimeError(f"The event log in {self._folder} is closed; close the calls before it.")
+        self._backlog.put(record)
+        return self._backlog.total
+
+    async def _settled(self, ordinal: int, timeout_s: float) -> bool:
+        return await self._backlog.settled(ordinal, timeout_s)
+
+    def _forget(self, session_id: str) -> None:
+        self._calls.pop(session_id, None)
+
+    def _heads(self) -> list[bytes]:
+        return [encode(Opened(call.row)) for call in self._calls.values()]
+
+    async def _housekeep(self) -> None:
+        while True:
+            await asyncio.sleep(self._tuning.sync_s)
+            self._backlog.catch_up()
+            await self._local.housekeep()
+
+    async def _drain(self) -> None:
+        backoff = Backoff(*self._tuning.retry_s)
+        while True:
+            try:
+                found = await drain(self._folder, self._store, report=self._report)
+            except StoreUnreachable:
+                self._first_drain.set()
+                await backoff.wait()
+            else:
+                self._first_drain.set()
+                if found.files:
+                    _log.info("drained", files=found.files, events=found.events, lost=found.closed_as_lost)
+                return
+
+    def _report(self, code: str, message: str) -> None:
+        """Later, on the loop: who hears of a fault may write an event about it, and we may be in the middle of one."""
+        _log.warning(code, message=message)
+        if self._on_fault is not None:
+            self._loop.call_soon(self._on_fault, code, message)
+
+
+class CallLog:
+    """The log of one call. `row` is the call's row as last written, `last_seq` the number of its newest event."""
+
+    def __init__(self, log: EventLog, row: CallRow, last_seq: int) -> None:
+        self.row = row
+        self.last_seq = last_seq
+        self._log = log
+        self._listeners: list[Callable[[EventRow], None]] = []
+        self._closing: int | None = None
+
+    def write(
+        self,
+        event_type: str,
+        payload: Mapping[str, Any],
+        *,
+        agent_id: str | None,
+        occurred_at: datetime,
+        secret: str | None = None,
+    ) -> EventRow:
+        """Number the event and write it to the local log; on return it survives the death of this process.
+
+        Never waits for the store or a sync, and never fails because of the disk: then memory holds it, and `on_fault`
+        hears so. The payload must not be changed afterwards. Raises `ValueError` where it is no JSON.
+        """
+        row = EventRow(
+            self.row.id, self.row.organization_id, self.last_seq + 1, event_type, payload, agent_id, occurred_at, secret
+        )
+        self._log._put(row)  # noqa: SLF001 - one thing in two classes
+        self.last_seq = row.seq
+        for listener in self._listeners:
+            self._tell(listener, row)
+        return row
+
+    def subscribe(self, listener: Callable[[EventRow], None]) -> None:
+        """Have each event from now on told to `listener`, in order, once it is in the local log."""
+        self._listeners.append(listener)
+
+    async def close(self, row: CallRow, *, timeout_s: float = 5.0) -> None:
+        """Write the call's last row and wait until all its records are stored, for at most `timeout_s` seconds.
+
+        What is not stored by then is stored later. Closing twice is closing once.
+        """
+        if self._closing is None:
+            self.row = row
+            self._closing = self._log._put(Closed(row))  # noqa: SLF001 - one thing in two classes
+            self._log._forget(row.id)  # noqa: SLF001 - one thing in two classes
+        await self._log._settled(self._closing, timeout_s)  # noqa: SLF001 - one thing in two classes
+
+    def _tell(self, listener: Callable[[EventRow], None], row: EventRow) -> None:
+        try:
+            listener(row)
+        except Exception:  # noqa: BLE001 - an edge: who watches a call must not be able to end it
+            _log.exception("listener_failed", event_type=row.event_type, seq=row.seq)

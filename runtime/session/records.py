@@ -1,0 +1,128 @@
+"""What the local log holds: the opening, the events and the closing of calls, one line of JSON with its checksum each."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from datetime import datetime
+from typing import Any, TypeAlias, assert_never
+
+from pydantic_core import PydanticSerializationError, from_json, to_json
+
+from runtime.session.ports import CallRow, EventRow
+
+__all__ = ["Closed", "Opened", "Record", "decode", "encode", "name_of"]
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """The call's row must be in the store before its events."""
+
+    row: CallRow
+
+
+@dataclass(frozen=True, slots=True)
+class Closed:
+    """The call's last row, to be stored after its last event."""
+
+    row: CallRow
+
+
+Record: TypeAlias = Opened | EventRow | Closed
+
+_TAIL = len(b',"crc":"00000000"}')
+_CALL_FIELDS = frozenset(field.name for field in fields(CallRow))
+_EVENT_FIELDS = frozenset(field.name for field in fields(EventRow))
+_CALL_TIMES = ("started_at", "answered_at", "ended_at")
+
+
+def encode(record: Record, **notes: str) -> bytes:
+    """One line: a JSON object that ends with the CRC-32 of all that stands before it; `notes` are further keys.
+
+    Raises `ValueError` naming the record where it holds something that JSON cannot carry.
+    """
+    try:
+        body = to_json(_plain(record) | notes if notes else _plain(record), fallback=_fallback)[:-1]
+    except PydanticSerializationError as error:
+        raise ValueError(f"{name_of(record)} cannot be written as JSON: {error}") from error
+    return b'%b,"crc":"%08x"}\n' % (body, zlib.crc32(body))
+
+
+def decode(line: bytes) -> Record | None:
+    """Return the record of a line without its newline; None where the line is torn, damaged or of a later release."""
+    if line[-_TAIL:] != b',"crc":"%08x"}' % zlib.crc32(line[:-_TAIL]):
+        return None
+    try:
+        return _record(from_json(line))
+    except (KeyError, TypeError, ValueError):
+        return None
+
+
+def name_of(record: Record) -> str:
+    """Name the record to a person, without anything it holds."""
+    match record:
+        case Opened(row):
+            return f"the opening of session {row.id}"
+        case Closed(row):
+            return f"the closing of session {row.id}"
+        case EventRow():
+            return f"event {record.seq} ({record.event_type}) of session {record.session_id}"
+        case _:
+            assert_never(record)
+
+
+def _plain(record: Record) -> dict[str, Any]:
+    match record:
+        case EventRow():
+            return {
+                "kind": "event",
+                "session_id": record.session_id,
+                "organization_id": record.organization_id,
+                "seq": record.seq,
+                "event_type": record.event_type,
+                "agent_id": record.agent_id,
+                "occurred_at": record.occurred_at,
+                "secret": record.secret,
+                "payload": record.payload,
+            }
+        case Opened(row):
+            return {"kind": "open", "row": _plain_call(row)}
+        case Closed(row):
+            return {"kind": "close", "row": _plain_call(row)}
+        case _:
+            assert_never(record)
+
+
+def _plain_call(row: CallRow) -> dict[str, Any]:
+    return {name: getattr(row, name) for name in _CALL_FIELDS}
+
+
+def _fallback(value: Any) -> Any:
+    """Frozen values hold read-only mappings, which the serializer does not know."""
+    if isinstance(value, Mapping):
+        return dict(value)
+    raise TypeError(f"{type(value).__name__} is no JSON")
+
+
+def _record(line: dict[str, Any]) -> Record | None:
+    match line["kind"]:
+        case "event":
+            return _event(line)
+        case "open":
+            return Opened(_call(line["row"]))
+        case "close":
+            return Closed(_call(line["row"]))
+        case _:
+            return None
+
+
+def _event(line: dict[str, Any]) -> EventRow:
+    known = {name: value for name, value in line.items() if name in _EVENT_FIELDS}
+    return EventRow(**known | {"occurred_at": datetime.fromisoformat(line["occurred_at"])})
+
+
+def _call(row: dict[str, Any]) -> CallRow:
+    known = {name: value for name, value in row.items() if name in _CALL_FIELDS}
+    times = {name: datetime.fromisoformat(row[name]) for name in _CALL_TIMES if row.get(name)}
+    return CallRow(**known | times)

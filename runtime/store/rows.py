@@ -1,0 +1,114 @@
+"""Database records as the rows of the `Store` port, and back."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+from uuid import UUID
+
+from runtime.session.ports import CallRow, EventRow, TestSessionRow, VersionRow, WorkflowRow
+
+__all__ = [
+    "as_json",
+    "as_uuid",
+    "call_arguments",
+    "call_row",
+    "event_columns",
+    "event_row",
+    "test_arguments",
+    "test_row",
+    "version_row",
+    "workflow_row",
+]
+
+Record = Mapping[str, Any]
+_JSON = frozenset({"config", "payload", "transcript", "variables"})
+
+
+def as_json(value: Any) -> str:
+    """Return JSON that Postgres takes: NaN and infinities are refused with `ValueError`."""
+    return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+
+
+def as_uuid(text: str) -> UUID | None:
+    """Return the UUID that `text` spells, or None: what is no UUID is the id of nothing."""
+    try:
+        return UUID(text)
+    except ValueError:
+        return None
+
+
+def workflow_row(record: Record) -> WorkflowRow:
+    return WorkflowRow(**_plain(record))
+
+
+def version_row(record: Record) -> VersionRow:
+    return VersionRow(**_plain(record))
+
+
+def call_row(record: Record) -> CallRow:
+    return CallRow(**_plain(record))
+
+
+def event_row(record: Record) -> EventRow:
+    return EventRow(**_plain(record))
+
+
+def test_row(record: Record) -> TestSessionRow:
+    return TestSessionRow(**_plain(record))
+
+
+def call_arguments(row: CallRow) -> tuple[Any, ...]:
+    """Return the columns of `queries.CALL_OPEN` in its order."""
+    return (
+        row.id,
+        row.organization_id,
+        row.workflow_version_id,
+        row.channel,
+        row.direction,
+        row.is_test,
+        row.started_at,
+        row.external_session_id,
+        row.from_number,
+        row.to_number,
+        row.worker_id,
+        row.runtime_version,
+        row.room,
+        row.answered_at,
+        row.ended_at,
+        row.status,
+        row.end_reason,
+        row.cost,
+        as_json(dict(row.variables)),
+    )
+
+
+def event_columns(events: Sequence[EventRow]) -> tuple[list[Any], ...]:
+    """Return the batch by columns, as `queries.APPEND` unnests it."""
+    return (
+        [event.session_id for event in events],
+        [event.organization_id for event in events],
+        [event.seq for event in events],
+        [event.event_type for event in events],
+        [as_json(dict(event.payload)) for event in events],
+        [event.agent_id for event in events],
+        [event.occurred_at for event in events],
+        [event.secret for event in events],
+    )
+
+
+def test_arguments(row: TestSessionRow) -> tuple[Any, ...]:
+    """Return the columns of `queries.TEST_SAVE` in its order."""
+    transcript = as_json([dict(line) for line in row.transcript])
+    return row.id, row.organization_id, row.workflow_version_id, row.session_id, transcript, row.created_at
+
+
+def _plain(record: Record) -> dict[str, Any]:
+    return {key: _value(key, value) for key, value in record.items()}
+
+
+def _value(key: str, value: Any) -> Any:
+    if isinstance(value, UUID):
+        return str(value)
+    return json.loads(value) if key in _JSON and isinstance(value, str) else value

@@ -1,0 +1,75 @@
+"""Encrypts what is secret before it reaches the store, with keys that never do."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from tempfile import NamedTemporaryFile
+
+from cryptography.fernet import Fernet, InvalidToken, MultiFernet
+
+from runtime.errors import PatchbayError, UsageFault
+
+__all__ = ["Keyring", "open_keyring"]
+
+_MAKE_ONE = 'python -c "from cryptography.fernet import Fernet; print(Fernet.generate_key().decode())"'
+
+
+class Keyring:
+    """Fernet keys, newest first: the first encrypts, any of them decrypts."""
+
+    def __init__(self, keys: Sequence[str], *, origin: str = "PATCHBAY_SECRET_KEY") -> None:
+        """Raise `UsageFault` where a key is no Fernet key (32 bytes in url-safe base64); `origin` names the culprit."""
+        if not keys:
+            raise UsageFault(f"{origin} is empty.", remedy=f"Make a key with: {_MAKE_ONE}")
+        try:
+            self._fernet = MultiFernet([Fernet(key) for key in keys])
+        except ValueError as error:
+            raise UsageFault(
+                f"{origin} holds something that is no Fernet key (32 bytes in url-safe base64).",
+                remedy=f"Make a key with: {_MAKE_ONE}",
+            ) from error
+        self._origin = origin
+
+    def encrypt(self, plain: str) -> str:
+        """Return the Fernet token of `plain`; two calls give two tokens."""
+        return self._fernet.encrypt(plain.encode()).decode()
+
+    def decrypt(self, token: str) -> str:
+        """Return what `token` holds; raises `PatchbayError` where none of the keys opens it."""
+        try:
+            return self._fernet.decrypt(token.encode()).decode()
+        except InvalidToken as error:
+            raise PatchbayError(
+                f"A stored secret cannot be read with the keys of {self._origin}.",
+                remedy="Add the key it was written with to PATCHBAY_SECRET_KEY (newest first, separated by commas), or set the secret again.",
+            ) from error
+
+
+def open_keyring(secret_key: str | None, home: Path) -> Keyring:
+    """Return the keyring of `secret_key` (one key or several, comma-separated), else of `home/secret.key`, made when missing."""
+    if secret_key:
+        return Keyring([key.strip() for key in secret_key.split(",") if key.strip()])
+    file = home / "secret.key"
+    try:
+        if not file.exists():
+            _make_key(file)
+        return Keyring(file.read_text("ascii").split(), origin=str(file))
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageFault(
+            f"The key file {file} cannot be used: {error}.",
+            remedy="Make the folder writable, name another with PATCHBAY_HOME, or set PATCHBAY_SECRET_KEY.",
+        ) from error
+
+
+def _make_key(file: Path) -> None:
+    """Make the key file in one step: of several processes the first wins, and none reads half a key."""
+    file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with NamedTemporaryFile(dir=file.parent, prefix=".secret-") as draft:  # mode 0600 from the start
+        draft.write(Fernet.generate_key() + b"\n")
+        draft.flush()
+        os.fsync(draft.fileno())
+        with suppress(FileExistsError):
+            os.link(draft.name, file)

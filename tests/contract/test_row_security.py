@@ -1,0 +1,270 @@
+"""Who sees and changes which rows: two organizations, and the roles of a hosted Supabase."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+from uuid import UUID, uuid4
+
+import asyncpg
+import pytest
+
+from runtime.store.postgres import PostgresStore
+from tests.contract.rows import a_call, some_events
+from tests.fakes.databases import Databases
+
+pytestmark = pytest.mark.server
+
+Connection = Any
+
+READABLE = {
+    "organization",
+    "organization_member",
+    "workflow",
+    "workflow_version",
+    "agent_node",
+    "agent_tool",
+    "agent_path",
+    "path_variable",
+    "workspace_variable",
+    "phone_number",
+    "call_session",
+    "session_event",
+    "test_session",
+    "session_overview",
+}
+HIDDEN = {"call_secret"}
+SHARED = {"price"}
+
+CONFIG = {
+    "agents": [
+        {
+            "id": "intake",
+            "name": "Intake",
+            "instructions": "",
+            "tools": [{"tool_type": "check_order", "config": {}}],
+            "paths": [
+                {
+                    "id": "p",
+                    "name": "To Billing",
+                    "target_agent_id": "billing",
+                    "required_variables": [{"name": "customer_id"}],
+                }
+            ],
+        },
+        {"id": "billing", "name": "Billing", "instructions": ""},
+    ]
+}
+
+
+class Tenant:
+    """An organization with one row in every table, and a member for each role."""
+
+    def __init__(self, organization_id: str) -> None:
+        self.organization_id = organization_id
+        self.members = {role: uuid4() for role in ("owner", "builder", "analyst", "viewer")}
+        self.call = a_call(organization_id, is_test=False)
+
+
+@pytest.fixture
+async def url(databases: Databases) -> str:
+    return await databases.migrated()
+
+
+@pytest.fixture
+async def connection(url: str) -> AsyncIterator[Connection]:
+    connection = await asyncpg.connect(url)
+    await connection.execute(
+        "insert into price (provider, model, unit, price) values ('openai', 'gpt-4o-mini', 'input_token', 0.00000015)"
+    )
+    yield connection
+    await connection.close()
+
+
+@pytest.fixture
+async def tenants(url: str, connection: Connection) -> tuple[Tenant, Tenant]:
+    store = PostgresStore(url)
+    ours, theirs = [await _fill(store, connection, name) for name in ("Acme", "Umbrella")]
+    await store.aclose()
+    return ours, theirs
+
+
+async def _fill(store: PostgresStore, connection: Connection, name: str) -> Tenant:
+    tenant = Tenant((await store.ensure_organization(name)).id)
+    version = await store.publish((await store.save_draft(tenant.organization_id, "support", CONFIG)).id)
+    await store.set_variable(tenant.organization_id, "KEY", "token", is_secret=True)
+    await store.open_call(tenant.call)
+    await store.append(some_events(tenant.call, 1, secret="token"))
+    for role, user in tenant.members.items():
+        await connection.execute(
+            "insert into organization_member values ($1, $2, $3)", tenant.organization_id, user, role
+        )
+    await connection.execute(
+        "insert into phone_number (organization_id, number, workflow_id) values ($1, '+4930123', $2)",
+        tenant.organization_id,
+        version.workflow_id,
+    )
+    await connection.execute(
+        "insert into test_session (organization_id, workflow_version_id) values ($1, $2)",
+        tenant.organization_id,
+        version.id,
+    )
+    return tenant
+
+
+@asynccontextmanager
+async def acting(connection: Connection, role: str, user: UUID | None = None) -> AsyncIterator[None]:
+    """Be `role` with the token of `user` until the block ends; what it changed is undone."""
+    transaction = connection.transaction()
+    await transaction.start()
+    try:
+        await connection.execute(f"set local role {role}")
+        claims = json.dumps({"role": role, **({"sub": str(user)} if user else {})})
+        await connection.execute("select set_config('request.jwt.claims', $1, true)", claims)
+        yield
+    finally:
+        await transaction.rollback()
+
+
+async def organizations_seen(connection: Connection, table: str) -> set[str]:
+    column = "id" if table == "organization" else "organization_id"
+    return {str(row[0]) for row in await connection.fetch(f"select {column} from {table}")}  # noqa: S608 - our own names
+
+
+async def test_every_table_is_in_the_matrix_and_secured(connection: Connection) -> None:
+    tables = await connection.fetch(
+        "select relname, relrowsecurity from pg_class where relnamespace = 'public'::regnamespace and relkind = 'r'"
+    )
+    assert {row["relname"] for row in tables} | {"session_overview"} == READABLE | HIDDEN | SHARED
+    assert all(row["relrowsecurity"] for row in tables)
+
+
+@pytest.mark.parametrize("role", ["owner", "builder", "analyst", "viewer"])
+async def test_members_see_their_own_organization_only(
+    connection: Connection, tenants: tuple[Tenant, Tenant], role: str
+) -> None:
+    ours, theirs = tenants
+    async with acting(connection, "authenticated", ours.members[role]):
+        for table in sorted(READABLE):
+            assert await organizations_seen(connection, table) == {ours.organization_id}, table
+    async with acting(connection, "service_role"):
+        for table in sorted(READABLE):
+            assert await organizations_seen(connection, table) == {ours.organization_id, theirs.organization_id}, table
+
+
+async def test_a_stranger_sees_prices_and_nothing_else(connection: Connection, tenants: tuple[Tenant, Tenant]) -> None:
+    async with acting(connection, "authenticated", uuid4()):
+        assert [table for table in READABLE if await organizations_seen(connection, table)] == []
+        assert await connection.fetchval("select count(*) from price") == 1
+
+
+@pytest.mark.parametrize("table", sorted(READABLE | HIDDEN | SHARED))
+async def test_nobody_reads_anything_without_signing_in(connection: Connection, table: str) -> None:
+    async with acting(connection, "anon"):
+        with pytest.raises(asyncpg.InsufficientPrivilegeError):
+            await connection.fetch(f"select * from {table}")  # noqa: S608 - our own names
+
+
+@pytest.mark.parametrize(
+    "query",
+    ["select ciphertext from call_secret", "select secret from workspace_variable", "select * from workspace_variable"],
+)
+async def test_ciphertexts_are_for_the_service_role(
+    connection: Connection, tenants: tuple[Tenant, Tenant], query: str
+) -> None:
+    async with acting(connection, "authenticated", tenants[0].members["owner"]):
+        with pytest.raises(asyncpg.InsufficientPrivilegeError):
+            await connection.fetch(query)
+    async with acting(connection, "service_role"):
+        assert len(await connection.fetch(query)) == 2
+
+
+WRITES_OF_NOBODY = {
+    "event": "insert into session_event (session_id, organization_id, seq, event_type, payload) values ('{call}', '{org}', 9, 'x', '{{}}')",
+    "event update": "update session_event set payload = '{{}}' where organization_id = '{org}'",
+    "event delete": "delete from session_event where organization_id = '{org}'",
+    "call": "insert into call_session (organization_id) values ('{org}')",
+    "call update": "update call_session set status = 'dropped' where organization_id = '{org}'",
+    "secret": "insert into call_secret values ('{call}', 1, 'x')",
+    "node": "delete from agent_node where organization_id = '{org}'",
+    "price": "update price set price = 0",
+    "organization": "insert into organization (name) values ('mine')",
+    "move": "update workflow set organization_id = '{org}'",
+}
+
+
+@pytest.mark.parametrize("sql", WRITES_OF_NOBODY.values(), ids=WRITES_OF_NOBODY)
+async def test_what_the_runtime_writes_no_member_writes(
+    connection: Connection, tenants: tuple[Tenant, Tenant], sql: str
+) -> None:
+    ours, _ = tenants
+    async with acting(connection, "authenticated", ours.members["owner"]):
+        with pytest.raises(asyncpg.InsufficientPrivilegeError):
+            await connection.execute(sql.format(call=ours.call.id, org=ours.organization_id))
+
+
+WRITES_OF_BUILDERS = {
+    "workflow": "insert into workflow (organization_id, name) values ('{org}', 'new')",
+    "version": "insert into workflow_version (workflow_id, version, config) values ((select id from patchbay_w where organization_id = '{org}'), 9, '{{}}')",
+    "draft": "select save_draft('{org}', 'new', '{{}}')",
+    "variable": "insert into workspace_variable (organization_id, name, value) values ('{org}', 'A', '1')",
+    "number": "insert into phone_number (organization_id, number) values ('{org}', '+4930999')",
+}
+
+
+@pytest.mark.parametrize("sql", WRITES_OF_BUILDERS.values(), ids=WRITES_OF_BUILDERS)
+async def test_builders_write_in_their_own_organization_only(
+    connection: Connection, tenants: tuple[Tenant, Tenant], sql: str
+) -> None:
+    ours, theirs = tenants
+    # Even knowing the other's ids helps nobody: the ids are handed out here.
+    await connection.execute(
+        "create table patchbay_w as select * from workflow; grant select on patchbay_w to authenticated"
+    )
+    async with acting(connection, "authenticated", ours.members["builder"]):
+        await connection.execute(sql.format(org=ours.organization_id))
+    for user, target in (
+        (ours.members["builder"], theirs),
+        (ours.members["viewer"], ours),
+        (ours.members["analyst"], ours),
+    ):
+        async with acting(connection, "authenticated", user):
+            with pytest.raises(asyncpg.InsufficientPrivilegeError):
+                await connection.execute(sql.format(org=target.organization_id))
+
+
+async def test_a_builder_publishes_and_a_viewer_does_not(
+    connection: Connection, tenants: tuple[Tenant, Tenant]
+) -> None:
+    ours, theirs = tenants
+    version = "select status from publish_version((select id from save_draft($1, 'support', '{\"agents\": []}')))"
+    async with acting(connection, "authenticated", ours.members["builder"]):
+        assert await connection.fetchval(version, ours.organization_id) == "published"
+    existing = await connection.fetchval(
+        "select id from workflow_version where organization_id = $1", theirs.organization_id
+    )
+    async with acting(connection, "authenticated", ours.members["owner"]):
+        assert await connection.fetchval("select id from publish_version($1)", existing) is None
+
+
+async def test_only_owners_choose_members(connection: Connection, tenants: tuple[Tenant, Tenant]) -> None:
+    ours, _ = tenants
+    join = "insert into organization_member (organization_id, user_id, role) values ($1, $2, 'owner')"
+    async with acting(connection, "authenticated", ours.members["owner"]):
+        await connection.execute(join, ours.organization_id, uuid4())
+    async with acting(connection, "authenticated", ours.members["builder"]):
+        with pytest.raises(asyncpg.InsufficientPrivilegeError):
+            await connection.execute(join, ours.organization_id, uuid4())
+
+
+async def test_tests_are_left_out_of_the_overview(connection: Connection, tenants: tuple[Tenant, Tenant]) -> None:
+    ours, _ = tenants
+    await connection.execute(
+        "insert into call_session (organization_id, is_test) values ($1, true)", ours.organization_id
+    )
+    found = await connection.fetch(
+        "select id, turns from session_overview where organization_id = $1", ours.organization_id
+    )
+    assert [(str(row["id"]), row["turns"]) for row in found] == [(ours.call.id, 1)]

@@ -1,0 +1,223 @@
+"""What the database itself keeps true: published versions, the projection of a config, and its notifications."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from typing import Any
+
+import asyncpg
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from tests.fakes.databases import Databases
+
+pytestmark = pytest.mark.server
+
+Connection = Any
+
+CONFIG = {
+    "variables": [{"name": "customer_id", "data_type": "digits", "description": "The number on the bill"}],
+    "tools": [
+        {"id": "orders", "tool_type": "http_request", "config": {"url": "https://a.example"}, "display_name": "Orders"}
+    ],
+    "global_paths": [{"id": "human", "name": "To a human", "transfer_call": {"to": "+4930123"}}],
+    "agents": [
+        {
+            "id": "intake",
+            "name": "Intake",
+            "instructions": "Ask.",
+            "stt": {"provider": "assemblyai"},
+            "metadata": {"colour": "red"},
+            "position": {"x": 1, "y": 2},
+            "tools": [{"tool_id": "orders"}, {"tool_type": "check_order", "config": {"a": 1}}],
+            "paths": [
+                {
+                    "id": "to-billing",
+                    "name": "To Billing",
+                    "description": "Invoices",
+                    "target_agent_id": "billing",
+                    "guard_condition": "attempts < 3",
+                    "priority": 2,
+                    "required_variables": [{"name": "customer_id"}, {"name": "note", "is_required": False}],
+                }
+            ],
+        },
+        {"id": "billing", "name": "Billing", "instructions": "Help."},
+    ],
+}
+
+
+@pytest.fixture
+async def connection(databases: Databases) -> AsyncIterator[Connection]:
+    connection = await asyncpg.connect(await databases.migrated())
+    yield connection
+    await connection.close()
+
+
+async def save(connection: Connection, config: object, name: str = "support") -> str:
+    organization = await connection.fetchval("select id from organization") or await connection.fetchval(
+        "insert into organization (name) values ('Acme') returning id"
+    )
+    return str(
+        await connection.fetchval(
+            "select id from save_draft($1, $2, $3::text::jsonb)", organization, name, json.dumps(config)
+        )
+    )
+
+
+async def test_a_config_is_projected_into_rows(connection: Connection) -> None:
+    await save(connection, CONFIG)
+    nodes = await connection.fetch(
+        "select config_id, name, instructions, stt_config ->> 'provider' as stt, position from agent_node order by ordinal"
+    )
+    assert [tuple(row) for row in nodes] == [
+        ("intake", "Intake", "Ask.", "assemblyai", '{"x": 1, "y": 2}'),
+        ("billing", "Billing", "Help.", None, None),
+    ]
+    tools = await connection.fetch(
+        "select config_id, tool_type, config, display_name from agent_tool order by tool_type"
+    )
+    assert [tuple(row) for row in tools] == [
+        (None, "check_order", '{"a": 1}', None),
+        ("orders", "http_request", '{"url": "https://a.example"}', "Orders"),
+    ]
+    paths = await connection.fetch(
+        "select p.config_id, f.config_id, t.config_id, p.guard_condition, p.metadata from agent_path p "
+        "left join agent_node f on f.id = from_agent_id left join agent_node t on t.id = to_agent_id order by 1"
+    )
+    assert [tuple(row) for row in paths] == [
+        ("human", None, None, None, '{"transfer_call": {"to": "+4930123"}}'),
+        ("to-billing", "intake", "billing", "attempts < 3", '{"priority": 2}'),
+    ]
+    variables = await connection.fetch(
+        "select name, description, is_required, data_type from path_variable order by name"
+    )
+    assert [tuple(row) for row in variables] == [
+        ("customer_id", "The number on the bill", True, "digits"),
+        ("note", None, False, "string"),
+    ]
+
+
+async def test_a_changed_draft_is_projected_anew(connection: Connection) -> None:
+    version = await save(connection, CONFIG)
+    await connection.execute(
+        'update workflow_version set config = \'{"agents": [{"id": "a"}]}\' where id = $1', version
+    )
+    assert await connection.fetchval("select string_agg(config_id, ',') from agent_node") == "a"
+    assert await connection.fetchval("select count(*) from agent_path") == 0
+
+
+FAULTY: list[object] = [
+    {"agents": None},
+    {"agents": {"id": "a"}},
+    {"agents": [None, 1, "a", [], {}, {"id": {}}, {"id": "a", "paths": "x", "tools": {"a": 1}, "stt": "x"}]},
+    {
+        "agents": [
+            {"id": "a"},
+            {"id": "a", "paths": [{"id": "p"}, {"id": "p", "required_variables": [None, {"name": 1}, {"name": 1}]}]},
+        ]
+    },
+    {
+        "agents": [{"id": "a", "paths": [{"id": "p", "target_agent_id": ["b"], "required_variables": {}}]}],
+        "tools": 1,
+        "global_paths": [3],
+    },
+    {"agents": [{"id": "x" * 9000, "name": "too long for an index"}]},
+    [],
+    "text",
+    None,
+]
+
+
+@pytest.mark.parametrize("config", FAULTY)
+async def test_a_faulty_draft_is_saved_all_the_same(connection: Connection, config: object) -> None:
+    version = await save(connection, config)
+    assert json.loads(await connection.fetchval("select config from workflow_version where id = $1", version)) == config
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers(-5, 5) | st.sampled_from(["a", "b", ""]),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(
+                [
+                    "agents",
+                    "paths",
+                    "tools",
+                    "global_paths",
+                    "variables",
+                    "id",
+                    "name",
+                    "tool_id",
+                    "required_variables",
+                    "target_agent_id",
+                ]
+            ),
+            inner,
+            max_size=5,
+        )
+    ),
+    max_leaves=20,
+)
+
+
+@pytest.fixture
+async def shared(connection: Connection) -> Connection:
+    """The one database that all examples of a property use."""
+    return connection
+
+
+@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(config=st.dictionaries(st.sampled_from(["agents", "tools", "global_paths", "variables"]), JSON))
+async def test_no_config_is_refused(shared: Connection, config: dict[str, Any]) -> None:
+    await save(shared, config)
+
+
+CHANGES = {
+    "config": "update workflow_version set config = '{}' where id = $1",
+    "version": "update workflow_version set version = 9 where id = $1",
+    "back to draft": "update workflow_version set status = 'draft' where id = $1",
+}
+
+
+@pytest.mark.parametrize("sql", CHANGES.values(), ids=CHANGES)
+@pytest.mark.parametrize("status", ["published", "archived"])
+async def test_what_was_published_does_not_change(connection: Connection, sql: str, status: str) -> None:
+    version = await save(connection, CONFIG)
+    await connection.fetch("select publish_version($1)", version)
+    await connection.execute("update workflow_version set status = $2 where id = $1", version, status)
+    with pytest.raises(asyncpg.RestrictViolationError):
+        await connection.execute(sql, version)
+
+
+async def test_a_workflow_has_one_published_version(connection: Connection) -> None:
+    one, two = await save(connection, CONFIG), await save(connection, {})
+    await connection.fetch("select publish_version($1)", one)
+    with pytest.raises(asyncpg.UniqueViolationError):
+        await connection.execute("update workflow_version set status = 'published' where id = $1", two)
+
+
+async def test_a_version_with_calls_stays(connection: Connection) -> None:
+    version = await save(connection, CONFIG)
+    await connection.execute(
+        "insert into call_session (organization_id, workflow_version_id) select organization_id, id from workflow_version where id = $1",
+        version,
+    )
+    with pytest.raises(asyncpg.ForeignKeyViolationError):
+        await connection.execute("delete from workflow_version where id = $1", version)
+    await connection.execute("delete from organization")
+    assert await connection.fetchval("select count(*) from workflow_version") == 0
+
+
+async def test_publishing_is_told(connection: Connection) -> None:
+    told: asyncio.Queue[str] = asyncio.Queue()
+    await connection.add_listener("patchbay_published", lambda *message: told.put_nowait(message[3]))
+    version = await save(connection, CONFIG)
+    await connection.fetch("select publish_version($1)", version)
+    await connection.fetch("select publish_version($1)", version)
+    assert await asyncio.wait_for(told.get(), 5) == version
+    assert told.empty()
