@@ -1,0 +1,206 @@
+"""The livekit Agent of a call: it has the instructions, tools and models of the AgentNode the call is at."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterable
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from livekit.agents import DEFAULT_API_CONNECT_OPTIONS, APIError, FlushSentinel, ModelSettings, StopResponse, llm
+from livekit.agents.llm import ToolResult, function_tool
+from livekit.agents.voice import Agent, RunContext
+
+from runtime.conversation import prompts
+from runtime.conversation.events import PathAsked, ValuesGiven
+from runtime.conversation.scene import Reply
+from runtime.session.call_session import CallSession
+from runtime.voice.pipeline import connect_options
+from runtime.workflow.graph import Agent as Node
+from runtime.workflow.graph import CompiledTool, Path
+
+__all__ = ["CallAgent", "TurnListener"]
+
+Json = Any
+RawTool = llm.RawFunctionTool[Any, Any]
+Chunk = llm.ChatChunk | str | FlushSentinel
+
+APOLOGIES = {
+    "de": "Entschuldigung, das hat gerade nicht geklappt. Könnten Sie das bitte wiederholen?",
+    "fr": "Excusez-moi, cela n'a pas fonctionné. Pouvez-vous répéter, s'il vous plaît ?",
+    "es": "Disculpe, algo ha fallado. ¿Puede repetirlo, por favor?",
+    "it": "Mi scusi, qualcosa non ha funzionato. Può ripetere, per favore?",
+}
+APOLOGY = "I'm sorry, something went wrong just now. Could you say that again, please?"
+
+
+class TurnListener(Protocol):
+    """Who is told that the caller's turn is final; answers whether the model is to reply to it."""
+
+    def turn_heard(self, message: llm.ChatMessage) -> bool: ...
+
+    def model_failed(self, code: str, error: BaseException | None) -> None: ...
+
+
+@dataclass(slots=True)
+class _Completion:
+    """One answer of the model while it streams."""
+
+    text: str = ""
+    called: bool = False
+    ended: asyncio.Event = field(default_factory=asyncio.Event)
+
+
+class CallAgent(Agent):
+    """One for the whole call (docs/decisions/0003-one-livekit-agent.md): a handoff changes what it is, not who listens."""
+
+    def __init__(self, call: CallSession, listener: TurnListener) -> None:
+        super().__init__(instructions="")
+        self._call = call
+        self._listener = listener
+        self._stay_tools: list[llm.Tool | llm.Toolset] = []
+        self._patience = DEFAULT_API_CONNECT_OPTIONS
+        self.completion = _Completion()
+
+    @property
+    def tools(self) -> list[llm.Tool | llm.Toolset]:
+        """The functions of this stay, in the order in which the model is offered them."""
+        return list(self._stay_tools)
+
+    def enter(self, node: Node, stay: int) -> None:
+        """Take on the node's functions; a call of an earlier stay's function is told that the conversation moved on."""
+        self._patience = connect_options(node)
+        tools: list[llm.Tool | llm.Toolset] = [
+            self._path(path, stay) for path in node.offered if path.trigger == "model"
+        ]
+        if self._call.workflow.variables:
+            tools.append(self._remember(stay))
+        tools += [self._tool(tool, stay) for tool in node.tools]
+        self._stay_tools = tools
+
+    # ------------------------------------------------------------ functions
+
+    def _path(self, path: Path, stay: int) -> RawTool:
+        async def follow(raw_arguments: dict[str, object], context: RunContext[None]) -> ToolResult:
+            del context
+            call = self._call
+            reply = call.submit(PathAsked(at=call.instant(), stay=stay, path_id=path.id, values=raw_arguments))
+            return await self._result(reply, stay)
+
+        return function_tool(follow, raw_schema=prompts.path_schema(path))
+
+    def _remember(self, stay: int) -> RawTool:
+        async def remember(raw_arguments: dict[str, object], context: RunContext[None]) -> ToolResult:
+            del context
+            call = self._call
+            reply = call.submit(ValuesGiven(at=call.instant(), stay=stay, values=raw_arguments))
+            return await self._result(reply, stay, only_records=True)
+
+        schema = {
+            "name": "remember",
+            "description": "Record what the caller has told you, as soon as you hear it.",
+            "parameters": prompts.parameters(tuple(self._call.workflow.variables.values())),
+        }
+        return function_tool(remember, raw_schema=schema)
+
+    def _tool(self, tool: CompiledTool, stay: int) -> RawTool:
+        async def run(raw_arguments: dict[str, object], context: RunContext[None]) -> ToolResult:
+            answer = await self._call.run_tool(tool, context.function_call.call_id, raw_arguments, stay)
+            await self.completion.ended.wait()
+            return ToolResult(answer.text, reply_required=answer.needs_answer and self._still_here(stay))
+
+        return function_tool(run, raw_schema=self._call.tools.schema(tool))
+
+    async def _result(self, reply: Reply | None, stay: int, *, only_records: bool = False) -> ToolResult:
+        """Answer the model once its completion has ended: only then is it known what else it said and asked for."""
+        completion = self.completion
+        await completion.ended.wait()
+        if reply is None:
+            return ToolResult("", reply_required=False)
+        needed = reply.needs_answer or (only_records and not completion.text.strip() and not reply.moved)
+        return ToolResult(reply.text, reply_required=needed and self._still_here(stay))
+
+    def _still_here(self, stay: int) -> bool:
+        return self._call.state.stay == stay and not self._call.state.ending
+
+    # ------------------------------------------------------------ nodes
+
+    async def on_user_turn_completed(self, turn_ctx: llm.ChatContext, new_message: llm.ChatMessage) -> None:
+        del turn_ctx
+        if not self._listener.turn_heard(new_message):
+            self.keep(new_message)
+            raise StopResponse
+
+    def keep(self, message: llm.ChatMessage) -> None:
+        """Put a turn into the history that no model is asked to answer."""
+        self._chat_ctx.insert(message)
+
+    async def llm_node(
+        self, chat_ctx: llm.ChatContext, tools: list[llm.Tool], model_settings: ModelSettings
+    ) -> AsyncGenerator[Chunk, None]:
+        """Ask the node's model with fresh instructions; a model that fails, stalls or says nothing is spoken for."""
+        completion = self.completion = _Completion()
+        try:
+            context = chat_ctx.copy(exclude_instructions=True, exclude_handoff=True, exclude_config_update=True)
+            context.items.insert(
+                0, llm.ChatMessage(role="system", content=[prompts.instructions(self._call.view())], created_at=0)
+            )
+            async for chunk in self._answer(context, tools, model_settings, completion):
+                yield chunk
+        finally:
+            completion.ended.set()
+
+    async def _answer(
+        self,
+        context: llm.ChatContext,
+        tools: list[llm.Tool],
+        settings: ModelSettings,
+        completion: _Completion,
+    ) -> AsyncGenerator[Chunk, None]:
+        if self._call.state.ending:
+            return
+        try:
+            async for chunk in self._within(self._chat(context, tools, settings)):
+                _note(completion, chunk)
+                yield chunk
+        except TimeoutError:
+            self._listener.model_failed("stalled", None)
+        except APIError as error:
+            self._listener.model_failed("failed", error)
+        else:
+            if completion.text.strip() or completion.called:
+                return
+            self._listener.model_failed("empty", None)
+        if not completion.called:
+            yield " " + APOLOGIES.get(self._call.view().language.split("-")[0], APOLOGY)
+
+    async def _chat(
+        self, context: llm.ChatContext, tools: list[llm.Tool], settings: ModelSettings
+    ) -> AsyncGenerator[llm.ChatChunk, None]:
+        """As LiveKit's own node does it, with the node's patience in place of the session's."""
+        model = self.llm
+        assert isinstance(model, llm.LLM)
+        async with model.chat(
+            chat_ctx=context, tools=tools, tool_choice=settings.tool_choice, conn_options=self._patience
+        ) as stream:
+            async for chunk in stream:
+                yield chunk
+
+    async def _within(self, chunks: AsyncIterable[Chunk]) -> AsyncGenerator[Chunk, None]:
+        """Pass the chunks on as long as each comes within the model's timeout."""
+        iterator = aiter(chunks)
+        while True:
+            try:
+                async with asyncio.timeout(self._patience.timeout):
+                    chunk = await anext(iterator)
+            except StopAsyncIteration:
+                return
+            yield chunk
+
+
+def _note(completion: _Completion, chunk: Chunk) -> None:
+    if isinstance(chunk, str):
+        completion.text += chunk
+    elif isinstance(chunk, llm.ChatChunk) and chunk.delta is not None:
+        completion.text += chunk.delta.content or ""
+        completion.called = completion.called or bool(chunk.delta.tool_calls)

@@ -1,0 +1,199 @@
+"""LiveKit's events as ours: maps and notifies, nothing else (a callback that raises would silence the agent)."""
+
+from __future__ import annotations
+
+from livekit.agents import (
+    AgentSession,
+    ConversationItemAddedEvent,
+    ErrorEvent,
+    SpeechCreatedEvent,
+    UserInputTranscribedEvent,
+    llm,
+)
+
+from runtime.conversation import events as ev
+from runtime.conversation.values import awaited_variable
+from runtime.session.call_session import CallSession
+from runtime.variables import is_partial
+from runtime.voice.agent import CallAgent
+from runtime.voice.line import SessionLine
+from runtime.workflow.graph import Agent as Node
+
+__all__ = ["Bridge"]
+
+DICTATED = frozenset({"digits", "phone", "email", "date"})
+
+
+class Bridge:
+    """Reports what happens on an AgentSession to the call."""
+
+    def __init__(self, call: CallSession, session: AgentSession[None], line: SessionLine) -> None:
+        self._call = call
+        self._session = session
+        self._line = line
+        self._heard: list[str] = []
+        self._dictating = False
+        self._answered = 0
+        self.agent: CallAgent | None = None
+        session.on("speech_created", self._speech_created)
+        session.on("conversation_item_added", self._item_added)
+        session.on("user_input_transcribed", self._transcribed)
+        session.on("error", self._error)
+
+    # ------------------------------------------------------------ the caller
+
+    def turn_heard(self, message: llm.ChatMessage) -> bool:
+        """Report the caller's turn; True where the rules want the model to answer it."""
+        text = (message.text_content or "").strip()
+        self._heard.clear()
+        self._dictate(on=False)
+        if not text:
+            return False
+        line, metrics = self._line, message.metrics
+        line.turn_in_hand, line.reply_wanted = True, False
+        try:
+            self._call.submit(
+                ev.TurnHeard(
+                    at=self._call.instant(),
+                    text=text,
+                    language=self._call.view().language,
+                    stt_confidence=message.transcript_confidence,
+                    start_ms=self._ms(metrics.get("started_speaking_at")),
+                    end_ms=self._ms(metrics.get("stopped_speaking_at")),
+                    eou_delay_ms=_ms(metrics.get("end_of_turn_delay")),
+                    stt_delay_ms=_ms(metrics.get("transcription_delay")),
+                )
+            )
+        finally:
+            line.turn_in_hand = False
+        return line.reply_wanted
+
+    def _transcribed(self, event: UserInputTranscribedEvent) -> None:
+        if not event.transcript.strip():
+            return
+        if event.is_final:
+            self._heard.append(event.transcript)
+        self._call.submit(ev.CallerSpeaking(at=self._call.instant()))
+        self._dictate(on=self._unfinished(event.transcript, final=event.is_final))
+
+    def _unfinished(self, transcript: str, *, final: bool) -> bool:
+        """Whether the caller is in the middle of dictating what is awaited."""
+        scene = self._call.view()
+        awaited = awaited_variable(scene)
+        if awaited is None or (awaited.data_type not in DICTATED and awaited.confirm != "spell"):
+            return False
+        text = " ".join(self._heard if final else [*self._heard, transcript])
+        return is_partial(awaited, text, scene.context)
+
+    def _dictate(self, *, on: bool) -> None:
+        """Hold the end of the turn open for `dictation_delay_s` while a value is incomplete."""
+        if on == self._dictating or self._call.state.agent_id is None:
+            return
+        self._dictating = on
+        delays = self._node().turn.endpointing
+        shortest = max(delays.min_delay_s, delays.dictation_delay_s) if on else delays.min_delay_s
+        self._session.update_options(
+            endpointing_opts={"min_delay": shortest, "max_delay": max(delays.max_delay_s, shortest)}
+        )
+
+    def _node(self) -> Node:
+        return self._call.workflow.agents[self._call.state.agent_id or ""]
+
+    def left_over(self) -> str:
+        """Return, once, what was transcribed and never became a turn (said while a handoff or a goodbye blocked it)."""
+        text = " ".join(self._heard)
+        self._heard.clear()
+        return text
+
+    # ------------------------------------------------------------ the agent
+
+    def _speech_created(self, event: SpeechCreatedEvent) -> None:
+        self._line.speech_created(event.speech_handle)
+
+    def _item_added(self, event: ConversationItemAddedEvent) -> None:
+        item = event.item
+        if not isinstance(item, llm.ChatMessage) or item.role != "assistant":
+            return
+        handle = self._session.current_speech
+        spoken, metrics = (item.text_content or "").strip(), item.metrics
+        metadata = metrics.get("llm_metadata") or {}
+        planned = self._line.planned(handle)
+        if item.interrupted:
+            began = metrics.get("started_speaking_at")
+            ended = metrics.get("stopped_speaking_at")
+            cut = round((ended - began) * 1000) if began and ended else 0
+            self._call.submit(ev.SpeechCutOff(at=self._call.instant(), at_ms=cut))
+        self._call.submit(
+            ev.AgentSpoke(
+                at=self._call.instant(),
+                agent_id=self._line.speaker(handle),
+                text=self._whole(planned, spoken, interrupted=item.interrupted),
+                spoken_text=spoken,
+                interrupted=item.interrupted,
+                start_ms=self._ms(metrics.get("started_speaking_at")),
+                end_ms=self._ms(metrics.get("stopped_speaking_at")),
+                llm_ttft_ms=_ms(metrics.get("llm_node_ttft")),
+                tts_ttfb_ms=_ms(metrics.get("tts_node_ttfb")),
+                response_ms=_ms(metrics.get("e2e_latency")) or self._response_ms(metrics.get("started_speaking_at")),
+                model=None if planned is not None else metadata.get("model_name"),
+            )
+        )
+        self._answered = self._call.state.turn
+
+    def _response_ms(self, started_at: float | None) -> int | None:
+        """Return the caller's stop to first sound of a text that no model was asked for; null for all but the first."""
+        state, start = self._call.state, self._ms(started_at)
+        if start is None or state.turn in {0, self._answered} or start < state.turn_ms:
+            return None
+        return start - state.turn_ms
+
+    def _whole(self, planned: str | None, spoken: str, *, interrupted: bool) -> str:
+        if planned is not None or not interrupted or self.agent is None:
+            return planned or spoken
+        meant = self.agent.completion.text.strip()
+        return meant if meant.startswith(spoken[:40]) else spoken
+
+    # ------------------------------------------------------------ what goes wrong
+
+    def model_failed(self, code: str, error: BaseException | None) -> None:
+        """Report a completion that failed, stalled or was empty; the agent has apologised for it."""
+        self._fault("llm", f"llm_{code}", _describe(error) if error else f"The model's answer was {code}.", "apology")
+
+    def _error(self, event: ErrorEvent) -> None:
+        error = event.error
+        kind = str(getattr(error, "type", "error")).removesuffix("_error")
+        if kind == "llm" and not getattr(error, "recoverable", False):
+            return  # the agent reports it, with what it said
+        retried = bool(getattr(error, "recoverable", False))
+        self._fault(kind, f"{kind}_error", _describe(getattr(error, "error", None)), "retry" if retried else None)
+
+    def _fault(self, component: str, code: str, message: str, recovered_by: str | None) -> None:
+        self._call.submit(
+            ev.FaultNoticed(
+                at=self._call.instant(),
+                component=component,
+                code=code,
+                message=message,
+                retryable=recovered_by == "retry",
+                recovered_by=recovered_by,
+            )
+        )
+
+    def _ms(self, epoch_s: float | None) -> int | None:
+        """Return a wall-clock time of LiveKit's (seconds) as milliseconds since the call started."""
+        if epoch_s is None:
+            return None
+        now = self._call.instant()
+        return max(0, now.elapsed_ms - round((now.wall.timestamp() - epoch_s) * 1000))
+
+
+def _ms(seconds: float | None) -> int | None:
+    return None if seconds is None else round(seconds * 1000)
+
+
+def _describe(error: BaseException | None) -> str:
+    """Return an error by its kind and status: its text may quote a prompt or a key."""
+    if error is None:
+        return "unknown"
+    status = getattr(error, "status_code", None)
+    return type(error).__name__ + (f" (status {status})" if isinstance(status, int) and status > 0 else "")

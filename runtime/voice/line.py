@@ -1,0 +1,190 @@
+"""Performs the commands of a call on an AgentSession."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Protocol
+
+from livekit.agents import NOT_GIVEN, AgentSession, llm
+from livekit.agents.voice import SpeechHandle
+
+from runtime.conversation import commands as do
+from runtime.conversation import events as ev
+from runtime.session.call_session import CallSession
+from runtime.tasks import spawn
+from runtime.voice.agent import CallAgent
+from runtime.voice.usage import UsageMeter
+from runtime.workflow.graph import Agent as Node
+
+__all__ = ["Pipeline", "SessionLine"]
+
+GREET = "The caller is on the line and has not spoken yet. Greet the caller."
+TAKE_OVER = "You have just taken over this call. Go on with what the caller wants, without greeting again."
+
+
+class Pipeline(Protocol):
+    """Puts a node's models and turn handling in force."""
+
+    def use(self, node: Node, agent: CallAgent, session: AgentSession[None]) -> None: ...
+
+
+class SessionLine:
+    """The caller's line as a LiveKit AgentSession plays it. All of it belongs to the session's event loop."""
+
+    def __init__(
+        self,
+        call: CallSession,
+        session: AgentSession[None],
+        pipeline: Pipeline,
+        *,
+        goodbye_s: float = 0.5,
+        transfer: Callable[[str], str] | None = None,
+    ) -> None:
+        self._call = call
+        self._session = session
+        self._pipeline = pipeline
+        self._goodbye_s = goodbye_s
+        self._transfer = transfer
+        self._meter = UsageMeter(session)
+        self._speeches: dict[str, SpeechHandle] = {}
+        self._texts: dict[str, str] = {}
+        self._speakers: dict[str, str] = {}
+        self._scheduled = 0
+        self._idle = asyncio.Event()
+        self.agent: CallAgent | None = None
+        self.turn_in_hand = False
+        self.reply_wanted = False
+
+    # ------------------------------------------------------------ the Line port
+
+    def perform(self, command: do.Command) -> None:
+        """Do as ordered; whatever speaks is started from the loop, outside of the function call that caused it."""
+        match command:
+            case do.EnterAgent():
+                self._enter(command)
+            case do.AskModel(user_text):
+                if self.turn_in_hand and user_text is None:
+                    self.reply_wanted = True
+                else:
+                    self._soon(lambda: self.ask_model(user_text))
+            case do.Say(text, interruptible):
+                self._soon(lambda: self._say(text, interruptible=interruptible))
+            case do.StopSpeaking():
+                self._stop_speaking()
+            case do.Transfer(to, text):
+                spawn(self._transfer_to(to, text), name="transfer")
+            case do.HangUp(reason):
+                spawn(self._hang_up(reason), name="hang-up")
+            case _:
+                pass
+
+    def usage(self) -> tuple[ev.Usage, ...]:
+        """Return what the providers used since this was last asked."""
+        return self._meter.since_last()
+
+    # ------------------------------------------------------------ speaking
+
+    def ask_model(self, user_text: str | None = None, instructions: str | None = None) -> None:
+        """Let the model answer; `user_text` is a turn that did not come as speech."""
+        self._session.generate_reply(
+            user_input=NOT_GIVEN if user_text is None else user_text,
+            instructions=NOT_GIVEN if instructions is None else instructions,
+        )
+
+    def _enter(self, command: do.EnterAgent) -> None:
+        node = self._call.workflow.agents[command.agent_id]
+        assert self.agent is not None
+        self.agent.enter(node, command.stay)
+        self._pipeline.use(node, self.agent, self._session)
+        if command.text:
+            self._soon(lambda: self._say(command.text, interruptible=command.interruptible))
+        elif command.ask_model:
+            hint = GREET if self._call.state.turn == 0 else TAKE_OVER
+            self._soon(lambda: self.ask_model(instructions=hint))
+
+    def _say(self, text: str, *, interruptible: bool) -> None:
+        handle = self._session.say(text, allow_interruptions=interruptible)
+        self._texts[handle.id] = text
+
+    def _soon(self, speak: Callable[[], object]) -> None:
+        """Speak in the loop's next turn: inside a function call LiveKit would take it for that function's reply."""
+        self._scheduled += 1
+        self._idle.clear()
+
+        def run() -> None:
+            self._scheduled -= 1
+            if not self._call.state.ended:
+                speak()
+            self._check_idle()
+
+        asyncio.get_running_loop().call_soon(run)
+
+    def _stop_speaking(self) -> None:
+        if self._speeches:
+            self._session.interrupt(force=True)
+
+    # ------------------------------------------------------------ what is being said
+
+    def speech_created(self, handle: SpeechHandle) -> None:
+        """Keep track of a speech until it is over; when none is left, the answer has ended."""
+        self._speeches[handle.id] = handle
+        self._speakers[handle.id] = self._call.state.agent_id or ""
+        self._idle.clear()
+        handle.add_done_callback(self._speech_done)
+
+    def _speech_done(self, handle: SpeechHandle) -> None:
+        self._speeches.pop(handle.id, None)
+        self._check_idle()
+
+    def _check_idle(self) -> None:
+        if self._speeches or self._scheduled:
+            return
+        if not self._call.state.ended:
+            self._call.submit(ev.AnswerEnded(at=self._call.instant()))
+        if not self._speeches and not self._scheduled:
+            self._idle.set()
+
+    def planned(self, handle: SpeechHandle | None) -> str | None:
+        """Return the whole text of a speech that was told what to say."""
+        return self._texts.pop(handle.id, None) if handle is not None else None
+
+    def speaker(self, handle: SpeechHandle | None) -> str | None:
+        """Return the id of the agent that speaks."""
+        return self._speakers.pop(handle.id, None) if handle is not None else None
+
+    @property
+    def speaking(self) -> bool:
+        """Whether anything is being said or about to be."""
+        return bool(self._speeches) or self._scheduled > 0
+
+    async def wait_idle(self) -> None:
+        """Wait until all that is to be said has been said."""
+        await asyncio.sleep(0)
+        while self.speaking and not self._call.state.ended:
+            self._idle.clear()
+            await self._idle.wait()
+
+    # ------------------------------------------------------------ turns by text
+
+    def hear_text(self, text: str, message: llm.ChatMessage, heard: Callable[[llm.ChatMessage], bool]) -> None:
+        """Take a turn that came as text: the rules first, then the model where they want it to."""
+        assert self.agent is not None
+        if heard(message):
+            self.ask_model(text)
+        else:
+            self.agent.keep(message)
+
+    # ------------------------------------------------------------ leaving
+
+    async def _hang_up(self, reason: ev.Reason) -> None:
+        await self.wait_idle()
+        await asyncio.sleep(self._goodbye_s)
+        self._call.stop(reason)
+
+    async def _transfer_to(self, to: str, text: str) -> None:
+        if text:
+            self._soon(lambda: self._say(text, interruptible=False))
+        await self.wait_idle()
+        why = self._transfer(to) if self._transfer is not None else "this line cannot transfer a call"
+        self._call.submit(ev.TransferEnded(at=self._call.instant(), ok=not why, why=why or None))

@@ -1,0 +1,134 @@
+"""A call put together: the rules, the log, the tools and an AgentSession, opened and closed as one."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+from livekit.agents import APIConnectOptions, TurnHandlingOptions, llm
+from livekit.agents.voice import AgentSession
+from livekit.agents.voice.agent_session import SessionConnectOptions
+
+from runtime.conversation import events as ev
+from runtime.session.call_session import CallSession
+from runtime.session.event_log import CallLog
+from runtime.session.ports import Clock, ToolRunner
+from runtime.voice.agent import CallAgent
+from runtime.voice.bridge import Bridge
+from runtime.voice.line import SessionLine
+from runtime.voice.node_pipeline import NodePipeline
+from runtime.voice.pipeline import Providers
+from runtime.workflow.graph import Workflow
+
+__all__ = ["CallPlan", "LiveCall", "open_call"]
+
+Json = Any
+
+# One retry and our own apology: LiveKit's default is four seconds of silence and then a closed session.
+PATIENCE = SessionConnectOptions(
+    llm_conn_options=APIConnectOptions(max_retry=1, retry_interval=0.2, timeout=10.0),
+    stt_conn_options=APIConnectOptions(max_retry=3, retry_interval=0.5, timeout=10.0),
+    tts_conn_options=APIConnectOptions(max_retry=1, retry_interval=0.2, timeout=10.0),
+    max_unrecoverable_errors=1_000_000,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class CallPlan:
+    """What a call needs to run. `log` is open and has the call's row; `presets` are values given from outside."""
+
+    workflow: Workflow
+    log: CallLog
+    clock: Clock
+    tools: ToolRunner
+    providers: Providers
+    encrypt: Callable[[str], str]
+    runtime_version: str
+    workflow_id: str | None = None
+    workspace: Mapping[str, str] = field(default_factory=dict)
+    presets: Mapping[str, Json] = field(default_factory=dict)
+    goodbye_s: float = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class LiveCall:
+    """A call that can be begun, spoken to and ended."""
+
+    plan: CallPlan
+    call: CallSession
+    session: AgentSession[None]
+    agent: CallAgent
+    line: SessionLine
+    bridge: Bridge
+
+    async def begin(self) -> None:
+        """Start the session (its audio is in place already, or it is a chat) and let the first agent speak."""
+        await self.session.start(self.agent, record=False)
+        row = self.plan.log.row
+        self.call.submit(
+            ev.CallBegan(
+                at=self.call.instant(),
+                session_id=row.id,
+                channel=row.channel,
+                direction=row.direction,
+                caller=row.from_number,
+                dialled=row.to_number,
+                workflow_id=self.plan.workflow_id,
+                workflow_version_id=row.workflow_version_id,
+                runtime_version=self.plan.runtime_version,
+                presets=self.plan.presets,
+            )
+        )
+
+    def hear_text(self, text: str) -> None:
+        """Take a caller's turn that came as text."""
+        message = llm.ChatMessage(role="user", content=[text])
+        self.line.hear_text(text, message, self.bridge.turn_heard)
+
+    def press(self, keys: str) -> None:
+        """Take the caller's keys."""
+        for key in keys:
+            self.call.submit(ev.KeyPressed(at=self.call.instant(), key=key))
+
+
+@asynccontextmanager
+async def open_call(plan: CallPlan, *, text: bool) -> AsyncIterator[LiveCall]:
+    """Put a call together; on the way out it is ended if it runs, everything is closed, and its row is stored.
+
+    With `text` there is no audio: turns come by `hear_text`, and the models of speech are never made.
+    """
+    call = CallSession(
+        plan.workflow,
+        log=plan.log,
+        clock=plan.clock,
+        tools=plan.tools,
+        encrypt=plan.encrypt,
+        workspace=plan.workspace,
+    )
+    entry = plan.workflow.entry
+    pipeline = NodePipeline(plan.providers, text=text)
+    session: AgentSession[None] = AgentSession(
+        vad=None if text else plan.providers.vad(entry),
+        turn_handling=cast("TurnHandlingOptions", pipeline.turn_handling(entry)),
+        conn_options=PATIENCE,
+        max_tool_steps=6,
+        user_away_timeout=None,
+        aec_warmup_duration=None,
+        session_close_transcript_timeout=0.2,
+    )
+    line = SessionLine(call, session, pipeline, goodbye_s=0.0 if text else plan.goodbye_s)
+    bridge = Bridge(call, session, line)
+    agent = CallAgent(call, bridge)
+    line.agent = bridge.agent = agent
+    call.attach(line)
+    pipeline.use(entry, agent, session)
+    try:
+        yield LiveCall(plan, call, session, agent, line, bridge)
+    finally:
+        try:
+            await call.aclose()
+        finally:
+            await session.aclose()
+            await plan.providers.aclose()

@@ -1,0 +1,49 @@
+"""A node's models and turn handling put in force on a running session."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from livekit.agents.voice import AgentSession, text_transforms
+
+from runtime.voice.agent import CallAgent
+from runtime.voice.pipeline import Providers, turn_options
+from runtime.workflow.graph import Agent as Node
+
+__all__ = ["NodePipeline"]
+
+
+class NodePipeline:
+    """Swaps what differs between the node that is left and the one that is entered, and nothing else."""
+
+    def __init__(self, providers: Providers, *, text: bool) -> None:
+        self._providers = providers
+        self._text = text
+        self._inuse: dict[str, object] = {}
+
+    def turn_handling(self, node: Node) -> dict[str, Any]:
+        """Return the session's first turn handling."""
+        if self._text:
+            return {"turn_detection": None}
+        return turn_options(node, offline=self._providers.offline)
+
+    def use(self, node: Node, agent: CallAgent, session: AgentSession[None]) -> None:
+        """Put the node's models, turn taking and pronunciations in force."""
+        models: dict[str, Any] = {"llm": self._providers.llm(node)}
+        if not self._text:
+            models |= {"stt": self._providers.stt(node), "tts": self._providers.tts(node)}
+        changed = {kind: model for kind, model in models.items() if self._inuse.get(kind) is not model}
+        self._inuse |= changed
+        if changed:
+            agent.update_options(**changed)
+        if not self._text:
+            self._turns(node, session)
+
+    def _turns(self, node: Node, session: AgentSession[None]) -> None:
+        options = turn_options(node, offline=self._providers.offline)
+        session.update_options(endpointing_opts=options["endpointing"])
+        session.options.interruption.update(options["interruption"])
+        transforms: list[Any] = ["filter_markdown", "filter_emoji"]
+        if node.tts.pronunciations:
+            transforms.append(text_transforms.replace(dict(node.tts.pronunciations)))
+        session.options.tts_text_transforms = transforms
