@@ -1,0 +1,50 @@
+"""`patchbay init`: a first workflow and a script that plays its caller."""
+
+from __future__ import annotations
+
+from importlib.resources import files
+from pathlib import Path
+
+import typer
+
+from cli.output import hint, say
+from cli.verb import epilog, new_app
+from runtime.errors import UsageFault
+
+__all__ = ["app"]
+
+app = new_app()
+
+_FILES = ("workflow.yaml", "script.txt")
+
+
+@app.command(epilog=epilog("patchbay init front-desk"))
+def init(
+    folder: Path = typer.Argument(
+        Path(), metavar="DIR", help="Where to write; made where it is missing.", show_default="here"
+    ),
+) -> None:
+    """Write workflow.yaml and script.txt. Nothing that is there already is overwritten."""
+    there = [folder / name for name in _FILES if (folder / name).exists() or (folder / name).is_symlink()]
+    if there:
+        raise UsageFault(
+            f"Not overwritten: {' and '.join(str(path) for path in there)}.",
+            remedy="Name another folder: patchbay init NEW_FOLDER",
+        )
+    for name in _FILES:
+        _write(folder / name, files("cli").joinpath("templates", name).read_text(encoding="utf-8"))
+        hint(f"wrote {folder / name}")
+    workflow, script = (folder / name for name in _FILES)
+    say(f"patchbay validate {workflow}")
+    say(f"patchbay chat {workflow} --script {script}")
+    say(f"patchbay workflow publish {workflow} --name front-desk")
+
+
+def _write(path: Path, text: str) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("x", encoding="utf-8") as file:
+            file.write(text)
+    except (OSError, ValueError) as error:
+        why = getattr(error, "strerror", None) or str(error)
+        raise UsageFault(f"{path} cannot be written: {why}.", remedy="Name a folder you may write to.") from None

@@ -1,0 +1,243 @@
+"""Composes a test call out of its parts: store, log, tools, providers and the compiled workflow."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.metadata import version as installed_version
+from typing import Any, Literal
+
+import typer
+
+from cli.context import CliStore, open_cli_store
+from cli.output import hint, print_json
+from cli.source import WorkflowSource, read_workflow
+from runtime.errors import ConfigRefused, UsageFault
+from runtime.harness.transcript import transcript
+from runtime.session.call_session import SystemClock
+from runtime.session.event_log import EventLog
+from runtime.session.ports import CallRow, EventRow, TestSessionRow, VersionRow
+from runtime.settings import Settings
+from runtime.voice.catalogue import provider_catalogue
+from runtime.voice.live_call import CallPlan, LiveCall, open_call
+from runtime.voice.local.heard_words import heard_words
+from runtime.voice.pipeline import Providers
+from runtime.workflow.config import WorkflowConfig
+from runtime.workflow.graph import Workflow, compile_workflow
+from runtime.workflow.upgrade import upgrade
+from runtime.workflow.validation import validate
+from tools.guard import open_client
+from tools.registry import default_registry
+from tools.runner import Runner
+
+__all__ = ["JSON", "OFFLINE", "VERSION", "WORKFLOW", "Choice", "Run", "open_run", "outcome", "print_event"]
+
+Json = Any
+Channel = Literal["chat_test", "voice_test"]
+
+VERSION = typer.Option(None, "--version", metavar="ID", help="A stored version, by its id.")
+WORKFLOW = typer.Option(None, "--workflow", metavar="NAME", help="The published version of this workflow.")
+OFFLINE = typer.Option(
+    False, "--offline", help="Put the local providers in place of those the workflow names: no key, no network."
+)
+JSON = typer.Option(False, "--json", help="Print the stored events, one JSON object a line.")
+
+LATER = {
+    "knowledge": "knowledge bases",
+    "on_start": "session.on_start",
+    "on_end": "session.on_end",
+    "analysis": "session.analysis",
+    "voicemail": "session.voicemail",
+    "transfer_call": "paths that transfer the call (here a transfer fails and the call goes on)",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """What is to be run: exactly one of a file, a version's id and a published workflow's name."""
+
+    file: str | None = None
+    version: str | None = None
+    workflow: str | None = None
+
+    def __post_init__(self) -> None:
+        if sum(value is not None for value in (self.file, self.version, self.workflow)) != 1:
+            raise UsageFault(
+                "Name one workflow: FILE, --version ID or --workflow NAME.",
+                remedy="For example: patchbay chat workflow.yaml",
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A test call that is open, and what it stands on."""
+
+    live: LiveCall
+    clock: SystemClock
+    workflow: Workflow
+    version: VersionRow
+    store: CliStore
+    log: EventLog
+    events: list[EventRow]
+
+    @property
+    def session_id(self) -> str:
+        return self.live.plan.log.row.id
+
+
+def print_event(event: EventRow) -> None:
+    """Print one event as programs read it, as soon as it is in the local log."""
+    print_json(
+        {
+            "session_id": event.session_id,
+            "seq": event.seq,
+            "event_type": event.event_type,
+            "occurred_at": event.occurred_at,
+            "payload": event.payload,
+        }
+    )
+
+
+def outcome(run: Run) -> int:
+    """Return the exit code of a call that is over: 1 where it ended in error."""
+    return 1 if run.live.plan.log.row.end_reason == "error" else 0
+
+
+@asynccontextmanager
+async def open_run(
+    choice: Choice,
+    *,
+    channel: Channel,
+    offline: bool,
+    settings: Settings,
+    watch: Callable[[EventRow], None] | None = None,
+) -> AsyncIterator[Run]:
+    """Yield a test call of the chosen workflow, not begun yet; afterwards it is closed and its test session saved."""
+    settings.export_provider_environment()
+    source = read_workflow(choice.file) if choice.file is not None else None
+    if source is not None:
+        source.accepted()
+    async with AsyncExitStack() as stack:
+        store = await stack.enter_async_context(open_cli_store(settings))
+        version = await _version(store, choice, source)
+        workflow = _compiled(version, offline=offline)
+        _note_what_comes_later(workflow)
+        run = await _open(stack, store, version, workflow, (channel, offline, source is None), watch)
+        try:
+            yield run
+        finally:
+            await run.live.call.aclose()
+            await _save(run)
+
+
+async def _version(store: CliStore, choice: Choice, source: WorkflowSource | None) -> VersionRow:
+    if source is not None:
+        return await store.store.save_draft(store.organization.id, source.name, source.accepted())
+    if choice.version is not None:
+        return await store.store.version(choice.version)
+    return await store.store.published_version(store.organization.id, choice.workflow or "")
+
+
+def _compiled(version: VersionRow, *, offline: bool) -> Workflow:
+    raw = upgrade(version.config)
+    catalogue = None if offline else provider_catalogue()
+    checked = validate(raw, providers=catalogue, tools=default_registry(), stage="save" if offline else "start")
+    if not checked.valid or checked.config is None:
+        raise ConfigRefused(
+            f"Version {version.version} of '{version.workflow_name}' cannot run:",
+            faults=tuple(checked.faults),
+            remedy="Correct what is listed, or try --offline.",
+        )
+    return compile_workflow(checked.config, version_id=version.id)
+
+
+def _note_what_comes_later(workflow: Workflow) -> None:
+    used = [text for key, text in LATER.items() if _uses(workflow.config, key)]
+    if used:
+        hint("Accepted, but not acted on yet: " + "; ".join(used) + ".")
+
+
+def _uses(config: WorkflowConfig, key: str) -> bool:
+    if key == "knowledge":
+        return any(agent.knowledge for agent in config.agents)
+    if key == "transfer_call":
+        paths = [*config.global_paths, *(path for agent in config.agents for path in agent.paths)]
+        return any(path.transfer_call is not None for path in paths)
+    return bool(getattr(config.session, key, None))
+
+
+async def _open(
+    stack: AsyncExitStack,
+    store: CliStore,
+    version: VersionRow,
+    workflow: Workflow,
+    kind: tuple[Channel, bool, bool],
+    watch: Callable[[EventRow], None] | None,
+) -> Run:
+    channel, offline, stored = kind
+    settings = store.settings
+    keyring = store.keyring
+    plain, secrets = await _workspace(store)
+    log = await EventLog.open(settings.events_folder, store.store)
+    stack.push_async_callback(log.aclose)
+    client = await stack.enter_async_context(open_client(settings.allow_private_hosts.allows))
+    release = installed_version("patchbay")
+    row = CallRow(
+        id=str(uuid.uuid4()),
+        organization_id=version.organization_id,
+        workflow_version_id=version.id,
+        channel=channel,
+        direction="inbound",
+        is_test=True,
+        started_at=datetime.now(UTC),
+        runtime_version=release,
+    )
+    clock = SystemClock()
+    call_log = log.open_call(row)
+    events: list[EventRow] = []
+    call_log.subscribe(events.append)
+    if watch is not None:
+        call_log.subscribe(watch)
+    plan = CallPlan(
+        workflow=workflow,
+        log=call_log,
+        clock=clock,
+        tools=Runner(default_registry(), http=client, secrets=secrets),
+        providers=Providers(
+            offline=offline,
+            secrets=secrets,
+            stored=stored,
+            allowed=settings.allow_private_hosts.allows,
+            vocabulary=heard_words(workflow),
+        ),
+        encrypt=keyring.encrypt,
+        runtime_version=release,
+        workflow_id=version.workflow_id,
+        workspace=plain,
+    )
+    live = await stack.enter_async_context(open_call(plan, text=channel == "chat_test"))
+    return Run(live, clock, workflow, version, store, log, events)
+
+
+async def _workspace(store: CliStore) -> tuple[Mapping[str, str], Mapping[str, str]]:
+    """Return the organization's plain variables and its secrets, decrypted."""
+    rows = await store.store.variables(store.organization.id)
+    plain = {row.name: row.value for row in rows if not row.is_secret}
+    hidden = [row for row in rows if row.is_secret]
+    return plain, {row.name: store.keyring.decrypt(row.value) for row in hidden}
+
+
+async def _save(run: Run) -> None:
+    await run.store.store.save_test(
+        TestSessionRow(
+            id=str(uuid.uuid4()),
+            organization_id=run.version.organization_id,
+            workflow_version_id=run.version.id,
+            session_id=run.session_id,
+            transcript=transcript(run.events),
+            created_at=datetime.now(UTC),
+        )
+    )
