@@ -17,6 +17,8 @@ from runtime.workflow.graph import Workflow
 __all__ = ["advance"]
 
 Json = Any
+MAX_UNASKED = 4
+"""After so many turns of the agent in a row the caller is not told more unasked."""
 NO_WORKSPACE: Mapping[str, str] = {}
 
 
@@ -148,7 +150,7 @@ def _answer_ended(scene: Scene) -> None:
     if paths.otherwise(scene):
         return
     unread = [spec for spec in read_backs(scene) if state.pending[spec.name].read_back_turn is None]
-    if unread and state.agent_id is not None:
+    if unread and state.spoken < MAX_UNASKED:
         # The model was told to read it back and did not: the engine does.
         aloud = say_back(
             unread[0], state.pending[unread[0].name].value, scene.language, spell=unread[0].confirm == "spell"

@@ -15,6 +15,8 @@ __all__ = ["arrival", "instructions", "parameters", "refusal", "remembered", "sp
 
 Json = Any
 
+SAID_BY_TYPE = frozenset({"digits", "phone", "email", "date", "time", "datetime"})
+
 RULES = """# How this call works
 You speak with a caller on the telephone. Answer in one or two short sentences of plain spoken language: no lists, no markup, no emoji.
 Call a function as soon as it fits; never say that you will do so. A function's answer says what is still missing; ask the caller for that, one thing at a time. Record what the caller tells you with `remember`. Never make up a value, and never ask for what is known."""
@@ -44,6 +46,19 @@ def spoken(scene: Scene, template: Template | None) -> str:
 def plain(scene: Scene, template: Template) -> str:
     """Render a text for a machine: values as they are kept."""
     return template.render(surroundings(scene, aloud=False)).strip()
+
+
+def aloud(scene: Scene) -> dict[str, str]:
+    """Return, for values that a model writes as they are kept, how a voice says them: codes, numbers, addresses, dates."""
+    state = scene.state
+    held = [(name, known.value) for name, known in state.known.items()]
+    held += [(name, pending.value) for name, pending in state.pending.items()]
+    spoken_forms = {}
+    for name, value in held:
+        spec = scene.workflow.variables[name]
+        if spec.data_type in SAID_BY_TYPE and isinstance(value, str) and len(value) > 2:
+            spoken_forms[value] = say_back(spec, value, scene.language)
+    return spoken_forms
 
 
 def arrival(scene: Scene, agent: Agent, cause: ev.Cause) -> tuple[str, bool]:

@@ -55,9 +55,7 @@ class VoiceCaller:
 
     async def begin(self) -> None:
         """Pick up the telephone: the microphone is open, the agent may greet."""
-        session = self._live.session
-        session.input.audio = self._input
-        session.output.audio = self._output
+        self._live.connect(self._input, self._output)
         self._started_at = asyncio.get_running_loop().time()
         self._pump = spawn(self._send_frames(), name="caller's microphone")
         await self._live.begin()
@@ -115,7 +113,10 @@ class VoiceCaller:
                 assert_never(never)
 
     async def speak(self, samples: Samples) -> None:
-        """Say it and wait until the agent has understood it as a turn, or clearly has not."""
+        """Say it and wait until the agent has understood it as a turn, or clearly has not.
+
+        The answer is not waited for: the next step may interrupt it.
+        """
         turn = self._live.call.state.turn
         self._queue.append(samples)
         self._quiet.clear()
@@ -125,7 +126,6 @@ class VoiceCaller:
                 await self._until(lambda: self._live.call.state.turn != turn)
         except TimeoutError:
             return
-        await self._live.line.wait_idle()
 
     async def leave(self) -> None:
         """Hang up, unless the call has ended; a goodbye is heard to its end."""
@@ -166,7 +166,6 @@ class VoiceCaller:
             self._live.press(key)
             await asyncio.sleep(KEY_S)
         await self._until(lambda: self._live.call.state.entry is None or self.over)
-        await self._live.line.wait_idle()
 
     # ------------------------------------------------------------ sound
 

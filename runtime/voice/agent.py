@@ -141,10 +141,8 @@ class CallAgent(Agent):
         """Ask the node's model with fresh instructions; a model that fails, stalls or says nothing is spoken for."""
         completion = self.completion = _Completion()
         try:
-            context = chat_ctx.copy(exclude_instructions=True, exclude_handoff=True, exclude_config_update=True)
-            context.items.insert(
-                0, llm.ChatMessage(role="system", content=[prompts.instructions(self._call.view())], created_at=0)
-            )
+            system = llm.ChatMessage(role="system", content=[prompts.instructions(self._call.view())], created_at=0)
+            context = llm.ChatContext([system, *filter(_is_said, chat_ctx.items)])
             async for chunk in self._answer(context, tools, model_settings, completion):
                 yield chunk
         finally:
@@ -196,6 +194,13 @@ class CallAgent(Agent):
             except StopAsyncIteration:
                 return
             yield chunk
+
+
+def _is_said(item: llm.ChatItem) -> bool:
+    """Whether it is part of the conversation and no instruction or note about it."""
+    if item.type == "message":
+        return item.role not in {"system", "developer"}
+    return item.type in {"function_call", "function_call_output"}
 
 
 def _note(completion: _Completion, chunk: Chunk) -> None:

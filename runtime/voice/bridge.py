@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
+
 from livekit.agents import (
     AgentSession,
     ConversationItemAddedEvent,
@@ -21,6 +24,7 @@ from runtime.workflow.graph import Agent as Node
 
 __all__ = ["Bridge"]
 
+GRACE_S = 0.5
 DICTATED = frozenset({"digits", "phone", "email", "date"})
 
 
@@ -32,9 +36,11 @@ class Bridge:
         self._session = session
         self._line = line
         self._heard: list[str] = []
+        self._heard_at = 0.0
         self._dictating = False
         self._answered = 0
         self.agent: CallAgent | None = None
+        line.on_idle = self._idle
         session.on("speech_created", self._speech_created)
         session.on("conversation_item_added", self._item_added)
         session.on("user_input_transcribed", self._transcribed)
@@ -73,6 +79,7 @@ class Bridge:
             return
         if event.is_final:
             self._heard.append(event.transcript)
+            self._heard_at = time.time()
         self._call.submit(ev.CallerSpeaking(at=self._call.instant()))
         self._dictate(on=self._unfinished(event.transcript, final=event.is_final))
 
@@ -99,11 +106,19 @@ class Bridge:
     def _node(self) -> Node:
         return self._call.workflow.agents[self._call.state.agent_id or ""]
 
-    def left_over(self) -> str:
-        """Return, once, what was transcribed and never became a turn (said while a handoff or a goodbye blocked it)."""
-        text = " ".join(self._heard)
-        self._heard.clear()
-        return text
+    def _idle(self) -> None:
+        """What was said while the agent could not be interrupted is dropped by LiveKit, and taken up here."""
+        if self._heard and self._call.state.agent_id is not None:
+            delays = self._node().turn.endpointing
+            longest = max(delays.max_delay_s, delays.dictation_delay_s) + GRACE_S
+            passed = time.time() - self._heard_at
+            asyncio.get_running_loop().call_later(max(0.0, longest - passed), self._take_up, tuple(self._heard))
+
+    def _take_up(self, heard: tuple[str, ...]) -> None:
+        quiet = not self._line.speaking and self._session.user_state != "speaking"
+        if heard == tuple(self._heard) and quiet and not self._call.state.ending:
+            text = " ".join(heard)
+            self._line.hear_text(text, llm.ChatMessage(role="user", content=[text]), self.turn_heard)
 
     # ------------------------------------------------------------ the agent
 
@@ -183,8 +198,8 @@ class Bridge:
         """Return a wall-clock time of LiveKit's (seconds) as milliseconds since the call started."""
         if epoch_s is None:
             return None
-        now = self._call.instant()
-        return max(0, now.elapsed_ms - round((now.wall.timestamp() - epoch_s) * 1000))
+        # Not the call's wall clock: a test may have moved that on, and LiveKit's has not.
+        return max(0, self._call.instant().elapsed_ms - round((time.time() - epoch_s) * 1000))
 
 
 def _ms(seconds: float | None) -> int | None:

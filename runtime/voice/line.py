@@ -53,6 +53,7 @@ class SessionLine:
         self._scheduled = 0
         self._idle = asyncio.Event()
         self.agent: CallAgent | None = None
+        self.on_idle: Callable[[], None] = _nothing
         self.turn_in_hand = False
         self.reply_wanted = False
 
@@ -135,6 +136,8 @@ class SessionLine:
 
     def _speech_done(self, handle: SpeechHandle) -> None:
         self._speeches.pop(handle.id, None)
+        self._speakers.pop(handle.id, None)
+        self._texts.pop(handle.id, None)
         self._check_idle()
 
     def _check_idle(self) -> None:
@@ -144,6 +147,7 @@ class SessionLine:
             self._call.submit(ev.AnswerEnded(at=self._call.instant()))
         if not self._speeches and not self._scheduled:
             self._idle.set()
+            self.on_idle()
 
     def planned(self, handle: SpeechHandle | None) -> str | None:
         """Return the whole text of a speech that was told what to say."""
@@ -151,7 +155,7 @@ class SessionLine:
 
     def speaker(self, handle: SpeechHandle | None) -> str | None:
         """Return the id of the agent that speaks."""
-        return self._speakers.pop(handle.id, None) if handle is not None else None
+        return self._speakers.get(handle.id) if handle is not None else None
 
     @property
     def speaking(self) -> bool:
@@ -188,3 +192,7 @@ class SessionLine:
         await self.wait_idle()
         why = self._transfer(to) if self._transfer is not None else "this line cannot transfer a call"
         self._call.submit(ev.TransferEnded(at=self._call.instant(), ok=not why, why=why or None))
+
+
+def _nothing() -> None:
+    """Nobody wants to know."""

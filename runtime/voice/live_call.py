@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, cast
 
 from livekit.agents import APIConnectOptions, TurnHandlingOptions, llm
-from livekit.agents.voice import AgentSession
+from livekit.agents.voice import AgentSession, io
 from livekit.agents.voice.agent_session import SessionConnectOptions
+from livekit.agents.voice.transcription import TranscriptSynchronizer
 
 from runtime.conversation import events as ev
 from runtime.session.call_session import CallSession
@@ -62,6 +63,7 @@ class LiveCall:
     agent: CallAgent
     line: SessionLine
     bridge: Bridge
+    closing: AsyncExitStack
 
     async def begin(self) -> None:
         """Start the session (its audio is in place already, or it is a chat) and let the first agent speak."""
@@ -81,6 +83,17 @@ class LiveCall:
                 presets=self.plan.presets,
             )
         )
+
+    def connect(self, source: io.AudioInput, sink: io.AudioOutput) -> None:
+        """Give the session its ears and its mouth, before `begin`.
+
+        The synchroniser tells how far into its text an interrupted agent got: that much goes into history and event.
+        """
+        paced = TranscriptSynchronizer(next_in_chain_audio=sink, next_in_chain_text=None)
+        self.session.input.audio = source
+        self.session.output.audio = paced.audio_output
+        self.session.output.transcription = paced.text_output
+        self.closing.push_async_callback(paced.aclose)
 
     def hear_text(self, text: str) -> None:
         """Take a caller's turn that came as text."""
@@ -108,7 +121,7 @@ async def open_call(plan: CallPlan, *, text: bool) -> AsyncIterator[LiveCall]:
         workspace=plan.workspace,
     )
     entry = plan.workflow.entry
-    pipeline = NodePipeline(plan.providers, text=text)
+    pipeline = NodePipeline(call, plan.providers, text=text)
     session: AgentSession[None] = AgentSession(
         vad=None if text else plan.providers.vad(entry),
         turn_handling=cast("TurnHandlingOptions", pipeline.turn_handling(entry)),
@@ -124,11 +137,8 @@ async def open_call(plan: CallPlan, *, text: bool) -> AsyncIterator[LiveCall]:
     line.agent = bridge.agent = agent
     call.attach(line)
     pipeline.use(entry, agent, session)
-    try:
-        yield LiveCall(plan, call, session, agent, line, bridge)
-    finally:
-        try:
-            await call.aclose()
-        finally:
-            await session.aclose()
-            await plan.providers.aclose()
+    async with AsyncExitStack() as closing:
+        closing.push_async_callback(plan.providers.aclose)
+        closing.push_async_callback(session.aclose)
+        closing.push_async_callback(call.aclose)
+        yield LiveCall(plan, call, session, agent, line, bridge, closing)

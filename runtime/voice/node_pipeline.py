@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterable
 from typing import Any
 
 from livekit.agents.voice import AgentSession, text_transforms
 
+from runtime.conversation import prompts
+from runtime.session.call_session import CallSession
 from runtime.voice.agent import CallAgent
 from runtime.voice.pipeline import Providers, turn_options
 from runtime.workflow.graph import Agent as Node
@@ -16,7 +19,8 @@ __all__ = ["NodePipeline"]
 class NodePipeline:
     """Swaps what differs between the node that is left and the one that is entered, and nothing else."""
 
-    def __init__(self, providers: Providers, *, text: bool) -> None:
+    def __init__(self, call: CallSession, providers: Providers, *, text: bool) -> None:
+        self._call = call
         self._providers = providers
         self._text = text
         self._inuse: dict[str, object] = {}
@@ -43,7 +47,12 @@ class NodePipeline:
         options = turn_options(node, offline=self._providers.offline)
         session.update_options(endpointing_opts=options["endpointing"])
         session.options.interruption.update(options["interruption"])
-        transforms: list[Any] = ["filter_markdown", "filter_emoji"]
+        transforms: list[Any] = ["filter_markdown", "filter_emoji", self._said_by_type]
         if node.tts.pronunciations:
             transforms.append(text_transforms.replace(dict(node.tts.pronunciations)))
         session.options.tts_text_transforms = transforms
+
+    def _said_by_type(self, text: AsyncIterable[str]) -> AsyncIterable[str]:
+        """Let values be heard as their type is said: 4271 digit by digit, 2026-05-03 as a day."""
+        forms = prompts.aloud(self._call.view())
+        return text_transforms.replace(forms)(text) if forms else text

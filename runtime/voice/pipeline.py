@@ -204,6 +204,8 @@ def turn_options(agent: Agent, *, offline: bool = False) -> dict[str, Any]:
         "interruption": {
             "enabled": interruption.enabled,
             "mode": "vad",  # the other one asks LiveKit's cloud
+            # What is said into a sentence that goes on is answered after it (voice/bridge.py).
+            "discard_audio_if_uninterruptible": False,
             "min_duration": interruption.min_duration_s,
             "min_words": interruption.min_words,
             "resume_false_interruption": interruption.resume_after_s > 0,

@@ -11,6 +11,7 @@ from runtime.workflow.graph import Agent, Workflow
 __all__ = ["heard_words"]
 
 _WORD = re.compile(r"[A-Za-z][A-Za-z']*")
+_QUOTED = re.compile(r'"([^"]+)"')
 
 
 def heard_words(workflow: Workflow) -> Callable[[Agent], tuple[Sequence[str], Sequence[str]]]:
@@ -28,6 +29,9 @@ def _phrases(workflow: Workflow) -> Iterator[str]:
         yield from path.config.examples
     for spec in workflow.variables.values():
         yield from (*spec.enum, *(str(example) for example in spec.examples))
+    for agent in workflow.agents.values():
+        for tool in agent.tools:  # a tool has no examples of its own: its description quotes them
+            yield from _QUOTED.findall(str(tool.tool.config.get("description", "")))
 
 
 def _words(workflow: Workflow) -> Iterator[str]:

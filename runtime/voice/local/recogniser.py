@@ -27,7 +27,7 @@ WINDOW = VAD_WINDOW_SAMPLES  # 32 ms, which pocketsphinx decodes in less than 1 
 Samples: TypeAlias = npt.NDArray[np.int16]
 
 _SPEECH, _SILENCE = 0.5, 0.35  # probabilities at which speech begins and ends, as LiveKit's own VAD has them
-_BEFORE = 10  # windows kept from before speech was noticed
+_BEFORE = 16  # windows kept from before speech was noticed
 _SURE = 2  # windows of speech until it is reported
 _PARTIAL_EVERY = 6  # windows
 # Cepstral means of espeak's klatt4 after a hundred sentences, wide and telephone band: a decoder that starts from
