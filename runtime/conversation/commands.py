@@ -35,10 +35,11 @@ class AskModel:
 
 @dataclass(frozen=True, slots=True)
 class Say:
-    """Say this, without asking a model."""
+    """Say this, without asking a model. `reads_back` names the variable whose value it reads back."""
 
     text: str
     interruptible: bool = True
+    reads_back: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -462,11 +462,14 @@ class AgentSpoke(_Signal):
     tts_ttfb_ms: int | None = None
     response_ms: int | None = None
     model: str | None = None
+    reads_back: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AnswerEnded(_Signal):
-    """Nothing more will be said in answer to the caller's turn; the agent waits."""
+    """Nothing more will be said in answer to the caller's turn; the agent waits, or was cut off by the caller."""
+
+    interrupted: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

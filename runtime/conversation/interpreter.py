@@ -10,13 +10,16 @@ from runtime.conversation import keypad, paths, prompts
 from runtime.conversation.commands import AskModel, CancelTimer, Close, HangUp, Say, StartTimer, StopSpeaking
 from runtime.conversation.scene import Reply, Scene, Step
 from runtime.conversation.state import CallState
-from runtime.conversation.values import answer_read_backs, awaited_variable, offer, read_backs
+from runtime.conversation.values import answer_read_backs, awaited_variable, offer, offer_found
 from runtime.variables import is_partial, said, say_back
 from runtime.workflow.graph import Workflow
 
 __all__ = ["advance"]
 
 Json = Any
+FROM_OUTSIDE = (ev.TurnHeard, ev.KeyPressed, ev.TimerFired, ev.CallStopped, ev.FaultNoticed)
+"""What happens by itself: its first fact follows from no event of the call."""
+TRANSFER_PATIENCE_S = 1.0
 MAX_UNASKED = 4
 """After so many turns of the agent in a row the caller is not told more unasked."""
 NO_WORKSPACE: Mapping[str, str] = {}
@@ -30,6 +33,8 @@ def advance(
     Pure: the same arguments give the same step. A signal before `CallBegan` or after the call's end changes nothing.
     """
     scene = Scene(workflow, workspace, state, signal.at)
+    if isinstance(signal, FROM_OUTSIDE):
+        scene.cause = None
     if state.ended or state.started == isinstance(signal, ev.CallBegan):
         return scene.done(Reply("The call is over.", accepted=False, moved=True, needs_answer=False))
     return scene.done(_handle(scene, signal))
@@ -44,9 +49,9 @@ def _handle(scene: Scene, signal: ev.Signal) -> Reply | None:  # noqa: C901, PLR
         case ev.AgentSpoke():
             _agent_spoke(scene, signal)
         case ev.AnswerEnded():
-            _answer_ended(scene)
+            _answer_ended(scene, signal)
         case ev.CallerSpeaking():
-            scene.order(CancelTimer("silence"))
+            paths.rearm_silence(scene)
         case ev.ValuesGiven():
             return _remember(scene, signal)
         case ev.PathAsked():
@@ -88,8 +93,9 @@ def _begin(scene: Scene, signal: ev.CallBegan) -> None:
         workflow_version_id=signal.workflow_version_id,
         runtime_version=signal.runtime_version,
     )
-    defaults = {name: spec.default for name, spec in scene.workflow.variables.items() if spec.default is not None}
-    offer(scene, {**defaults, **signal.presets}, "preset")
+    offer(scene, signal.presets, "preset")
+    variables = scene.workflow.variables
+    offer(scene, {name: spec.default for name, spec in variables.items() if name not in scene.state.known}, "preset")
     scene.order(StartTimer("max_duration", scene.workflow.session.max_duration_s))
     paths.enter(scene, scene.workflow.entry.id, "entry", None)
 
@@ -112,10 +118,8 @@ def _turn(scene: Scene, signal: ev.TurnHeard) -> None:
     scene.order(CancelTimer("silence"))
     if scene.state.agent_id is None or scene.state.ending or scene.state.entry is not None:
         return
-    rejected = set(scene.state.pending)
-    answer_read_backs(scene, signal.text)
-    rejected -= set(scene.state.pending) | set(scene.state.known)
-    if any(paths.fall_back(scene, name) is not None for name in rejected) or paths.settle(scene):
+    denied = answer_read_backs(scene, signal.text)
+    if any(paths.fall_back(scene, name) is not None for name in denied) or paths.settle(scene):
         return
     scene.order(AskModel())
 
@@ -126,6 +130,9 @@ def _agent_spoke(scene: Scene, signal: ev.AgentSpoke) -> None:
         for name, pending in scene.state.pending.items()
         if said(scene.workflow.variables[name], pending.value, signal.spoken_text, scene.context, scene.language)
     ]
+    own = signal.reads_back
+    if own is not None and own in scene.state.pending and own not in heard and not signal.interrupted:
+        heard.append(own)
     speaker = scene.workflow.agents.get(signal.agent_id or "")
     scene.record(
         ev.AgentTurn,
@@ -143,19 +150,22 @@ def _agent_spoke(scene: Scene, signal: ev.AgentSpoke) -> None:
     )
 
 
-def _answer_ended(scene: Scene) -> None:
+def _answer_ended(scene: Scene, signal: ev.AnswerEnded) -> None:
     state = scene.state
     if state.agent_id is None or state.ending or state.entry is not None:
         return
+    if signal.interrupted:  # the caller is speaking: nothing is said into it, and nothing taken for an answer
+        paths.rearm_silence(scene)
+        return
     if paths.otherwise(scene):
         return
-    unread = [spec for spec in read_backs(scene) if state.pending[spec.name].read_back_turn is None]
+    unread = [scene.workflow.variables[name] for name, held in state.pending.items() if held.read_back_turn is None]
     if unread and state.spoken < MAX_UNASKED:
         # The model was told to read it back and did not: the engine does.
         aloud = say_back(
             unread[0], state.pending[unread[0].name].value, scene.language, spell=unread[0].confirm == "spell"
         )
-        scene.order(Say(prompts.question_of(scene, aloud)))
+        scene.order(Say(prompts.question_of(scene, aloud), reads_back=unread[0].name))
         return
     paths.rearm_silence(scene)
 
@@ -195,23 +205,27 @@ def _tool_asked(scene: Scene, signal: ev.ToolAsked) -> Reply:
 
 
 def _tool_returned(scene: Scene, signal: ev.ToolReturned) -> Reply:
-    started = scene.state.tools.get(signal.tool_call_id)
-    if started is None:
+    running = scene.state.tools.get(signal.tool_call_id)
+    if running is None:
         return Reply("No such call of a tool.", accepted=False)
+    started = running.fact
     common: dict[str, Json] = {
+        "agent_id": started.agent_id,
+        "agent_name": started.agent_name,
         "tool_call_id": started.tool_call_id,
         "tool_type": started.tool_type,
         "name": started.name,
     }
     common |= {"mocked": started.mocked, "duration_ms": signal.duration_ms, "result_preview": signal.result_preview}
-    here = started.agent_id == scene.state.agent_id
+    here = running.stay == scene.state.stay
+    scene.cause = running.seq
     if signal.ok:
         scene.record(ev.ToolSucceeded, **common)
     else:
         scene.record(ev.ToolFailed, **common, error_code=signal.error_code)
     if not here or scene.state.ending:
         return Reply("The conversation has moved on.", moved=True, needs_answer=False)
-    offer(scene, signal.assigned, "tool")
+    offer_found(scene, started, signal.assigned)
     asked = signal.request_path_id is not None and paths.request_by_engine(scene, signal.request_path_id, "tool")
     if asked or paths.settle(scene):
         return Reply("The conversation has moved on.", moved=True, needs_answer=False)
@@ -225,7 +239,9 @@ def _timer(scene: Scene, signal: ev.TimerFired) -> None:
         case "silence":
             _silence(scene)
         case "max_duration":
-            if not scene.state.ending and scene.state.agent_id is not None:
+            if scene.state.transfer is not None:
+                scene.order(StartTimer("max_duration", TRANSFER_PATIENCE_S))
+            elif not scene.state.ending and scene.state.agent_id is not None:
                 paths.leave(scene, "call_ended", None)
                 scene.order(StopSpeaking())
                 scene.order(HangUp("max_duration"))
@@ -283,6 +299,8 @@ def _transfer_ended(scene: Scene, signal: ev.TransferEnded) -> None:
     config = path.config.transfer_call if path else None
     back = (config.on_failure_agent_id if config else None) or transfer.agent_id or scene.workflow.entry.id
     paths.enter(scene, back, "resume", transfer.path_id)
+    if scene.state.turn > transfer.turn:
+        scene.order(AskModel())
 
 
 def _hang_up_asked(scene: Scene, signal: ev.HangUpAsked) -> Reply:
@@ -296,9 +314,13 @@ def _hang_up_asked(scene: Scene, signal: ev.HangUpAsked) -> Reply:
 
 
 def _stop(scene: Scene, signal: ev.CallStopped) -> None:
-    for tool in list(scene.state.tools.values()):
+    for running in list(scene.state.tools.values()):
+        tool = running.fact
+        scene.cause = running.seq
         scene.record(
             ev.ToolFailed,
+            agent_id=tool.agent_id,
+            agent_name=tool.agent_name,
             tool_call_id=tool.tool_call_id,
             tool_type=tool.tool_type,
             name=tool.name,

@@ -2,29 +2,29 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from runtime.conversation import events as ev
 from runtime.conversation.state import CallState
-from runtime.variables import Context, VariableSpec, find_all, said
+from runtime.variables import UNMISTAKABLE, Context, VariableSpec, find_all, said
 from runtime.workflow.graph import Workflow
 
-__all__ = ["MASK", "awaited", "hidden"]
+__all__ = ["MASK", "awaited", "hidden", "tells"]
 
 Json = Any
 MASK = "•••"
 TEXTS = ("text", "spoken_text", "raw", "digits", "entry", "result_preview", "message", "why")
 TABLES = ("values", "arguments")
-UNMISTAKABLE = frozenset({"string", "person_name", "boolean", "enum"})
-"""Data types whose values cannot be told from other words; they are masked while they are awaited and once they are known."""
 
 
 def awaited(workflow: Workflow, state: CallState) -> bool:
     """Tell whether a sensitive variable can be given at this agent and has not been yet."""
     if state.agent_id is None:
         return False
-    return any(
+    asked = workflow.variables.get(state.asked or "")
+    return (asked is not None and asked.sensitive) or any(
         spec.sensitive and spec.name not in state.known
         for path in workflow.agents[state.agent_id].offered
         for spec in path.variables
@@ -36,16 +36,31 @@ def hidden(workflow: Workflow, state: CallState, fact: ev.Fact, context: Context
     secrets = [spec for spec in workflow.variables.values() if spec.sensitive]
     if not secrets:
         return {}
-    mask = _Mask(secrets, state, context, waiting=awaited(workflow, state))
+    mask = _Mask(workflow, secrets, state, context)
     if isinstance(fact, ev.VariableFact):
         return mask.variable(fact)
     return mask.texts(fact) | mask.tables(fact) | mask.lists(fact)
 
 
+def tells(workflow: Workflow, state: CallState, text: str, context: Context) -> bool:
+    """Whether a text contains a sensitive value that is known: in later turns no model is to read it."""
+    secrets = [spec for spec in workflow.variables.values() if spec.sensitive]
+    return bool(secrets) and _Mask(workflow, secrets, state, context).holds(text)
+
+
+def _written(held: Json, text: str) -> bool:
+    if isinstance(held, bool):
+        return False
+    items = held.values() if isinstance(held, Mapping) else (held,)
+    return all(str(item) in text for item in items)
+
+
 class _Mask:
-    def __init__(self, secrets: list[VariableSpec], state: CallState, context: Context, *, waiting: bool) -> None:
+    def __init__(self, workflow: Workflow, secrets: list[VariableSpec], state: CallState, context: Context) -> None:
         self._secrets = {spec.name: spec for spec in secrets}
-        self._unknown = [spec for spec in secrets if spec.name not in state.known]
+        menu = workflow.agents[state.agent_id].dtmf if state.agent_id is not None else {}
+        self._menu = set(menu)
+        self._keyed = any(spec.dtmf for spec in secrets)
         self._values = [
             (spec, held.value)
             for spec in secrets
@@ -54,15 +69,22 @@ class _Mask:
         ]
         self._context = context
         self._before = " ".join(state.partials)
-        self._waiting = waiting
+        self._waiting = awaited(workflow, state)
 
     def variable(self, fact: ev.VariableFact) -> dict[str, Json]:
-        keys = ("value", "raw") if fact.name in self._secrets else ("raw",) if self._tells(fact.raw) else ()
+        if fact.name in self._secrets:
+            keys = ["value", "raw"]
+        else:
+            keys = ["raw"] if self._tells(fact.raw) else []
+            keys += ["value"] if self.holds(fact.value) else []
         return {key: MASK for key in keys if getattr(fact, key) is not None}
 
     def texts(self, fact: ev.Fact) -> dict[str, Json]:
         keys = [key for key in TEXTS if isinstance(getattr(fact, key, None), str) and getattr(fact, key)]
-        return {key: MASK for key in keys if self._tells(getattr(fact, key))}
+        public: dict[str, Json] = {key: MASK for key in keys if self._tells(getattr(fact, key))}
+        if isinstance(fact, ev.DtmfReceived) and fact.entry is None and self._keyed and fact.digits not in self._menu:
+            public["digits"] = MASK  # a secret keyed outside of an entry would be told key by key
+        return public
 
     def tables(self, fact: ev.Fact) -> dict[str, Json]:
         public: dict[str, Json] = {}
@@ -71,7 +93,7 @@ class _Mask:
             if isinstance(table, Mapping) and any(self._item(name, value) for name, value in table.items()):
                 public[key] = {name: MASK if self._item(name, value) else value for name, value in table.items()}
         if isinstance(fact, ev.CallEnded):
-            kept = {name: MASK if name in self._secrets else value for name, value in fact.variables.items()}
+            kept = {name: MASK if self._named_or_held(name, value) else value for name, value in fact.variables.items()}
             public |= {"variables": kept} if kept != fact.variables else {}
         return public
 
@@ -95,15 +117,25 @@ class _Mask:
     def _item(self, name: str, value: Json) -> bool:
         return name in self._secrets or self._waiting or self._tells(value)
 
+    def _named_or_held(self, name: str, value: Json) -> bool:
+        return name in self._secrets or self.holds(value)
+
+    def holds(self, value: Json) -> bool:
+        """Whether it contains a sensitive value that is known."""
+        if value is None or isinstance(value, bool):
+            return False
+        text = value if isinstance(value, str) else json.dumps(value, default=str)
+        return any(said(spec, held, text, self._context) or _written(held, text) for spec, held in self._values)
+
     def _tells(self, value: Json) -> bool:
         if value is None or isinstance(value, bool):
             return False
         if self._waiting:
             return True
-        text = value if isinstance(value, str) else str(value)
-        return any(said(spec, held, text, self._context) or str(held) in text for spec, held in self._values) or any(
+        text = value if isinstance(value, str) else json.dumps(value, default=str)
+        return self.holds(value) or any(
             find_all(spec, words, self._context)
-            for spec in self._unknown
+            for spec in self._secrets.values()
             if spec.data_type not in UNMISTAKABLE
             for words in (text, f"{self._before} {text}")
         )

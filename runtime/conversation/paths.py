@@ -18,6 +18,7 @@ from runtime.conversation.commands import (
     Transfer,
 )
 from runtime.conversation.scene import Reply, Scene
+from runtime.conversation.state import CallState
 from runtime.conversation.values import Offered, awaited_variable, offer
 from runtime.workflow.graph import Path
 
@@ -41,8 +42,12 @@ class _Verdict:
 def judge(scene: Scene, path: Path) -> _Verdict:
     """Weigh a path: every required variable known and confirmed, and its guard true."""
     state = scene.state
+    # A value that is being corrected is not acted on either, be it required, optional or read by the guard.
+    read = path.guard.reads if path.guard is not None else ()
+    unconfirmed = [
+        name for name in dict.fromkeys((*path.required, *path.optional, *read)) if _contested(state, name, path)
+    ]
     missing = [name for name in path.required if name not in state.known and name not in state.pending]
-    unconfirmed = [name for name in path.required if name in state.pending]
     guard = None
     if path.guard is not None:
         values = state.values
@@ -55,6 +60,10 @@ def judge(scene: Scene, path: Path) -> _Verdict:
             fault=result.fault,
         )
     return _Verdict(tuple(missing), tuple(unconfirmed), guard)
+
+
+def _contested(state: CallState, name: str, path: Path) -> bool:
+    return name in state.pending and (name in path.required or name in state.known or name not in path.optional)
 
 
 def guard_facts(scene: Scene) -> dict[str, Json]:
@@ -88,7 +97,10 @@ def ask(scene: Scene, path_id: str, stay: int, values: Mapping[str, Json], by: e
     if verdict.allowed and not faulty:
         take(scene, path, verdict, by)
         return Reply("Done. The conversation has moved on.", moved=True, needs_answer=False)
-    return _refuse(scene, path, by, verdict, _why(verdict, faulty), offered)
+    refused = _refuse(scene, path, by, verdict, _why(verdict, faulty), offered)
+    if settle(scene):
+        return Reply("The conversation has moved on.", accepted=False, moved=True, needs_answer=False)
+    return refused
 
 
 def _out_of_turn(scene: Scene, path: Path, stay: int, by: ev.By) -> ev.RefusalReason | None:
@@ -99,12 +111,14 @@ def _out_of_turn(scene: Scene, path: Path, stay: int, by: ev.By) -> ev.RefusalRe
         return "path_already_taken" if state.path_turn == state.turn else "moved_on"
     if not any(path is other for other in scene.agent.offered) or (by == "model" and path.trigger != "model"):
         return "not_offered"
-    if state.path_turn == state.turn and by != "rule":
+    if state.path_turn == state.turn and by not in {"rule", "dtmf"}:
         return "path_already_taken"
-    last = state.last_taken.get(path.id)
-    if last is not None and path.is_global and state.turn - last <= (path.config.cooldown_turns or 0):
-        return "cooldown"
-    return None
+    return "cooldown" if _resting(state, path) else None
+
+
+def _resting(state: CallState, path: Path) -> bool:
+    last, turns = state.last_taken.get(path.id), path.config.cooldown_turns
+    return bool(turns) and last is not None and state.turn - last <= turns
 
 
 def _why(verdict: _Verdict, invalid: Mapping[str, ev.InvalidValue]) -> ev.RefusalReason:
@@ -222,6 +236,8 @@ def enter(scene: Scene, agent_id: str, cause: ev.Cause, path_id: str | None) -> 
             ask_model=ask_model,
         )
     )
+    if not text and not ask_model:
+        rearm_silence(scene)
 
 
 def settle(scene: Scene) -> bool:
@@ -230,6 +246,8 @@ def settle(scene: Scene) -> bool:
         return False
     for path in scene.agent.automatic:
         if path.id in scene.state.automatic or len(scene.state.automatic) >= MAX_AUTOMATIC:
+            continue
+        if _resting(scene.state, path):
             continue
         verdict = judge(scene, path)
         if verdict.guard is not None and verdict.guard.fault is not None:
@@ -247,7 +265,12 @@ def otherwise(scene: Scene) -> bool:
     if state.agent_id is None or state.ending or state.path_turn == state.turn or state.entered_turn >= state.turn:
         return False
     path = scene.agent.otherwise
-    if path is None or not judge(scene, path).allowed:
+    verdict = judge(scene, path) if path is not None else None
+    if path is None or verdict is None:
+        return False
+    if verdict.guard is not None and verdict.guard.fault is not None:
+        _guard_fault(scene, path, verdict.guard)
+    if not verdict.allowed:
         return False
     return request_by_engine(scene, path.id, "rule")
 

@@ -109,12 +109,20 @@ def _known(scene: Scene) -> str:
         lines.append(f"- {name}: {shown}")
     for name, pending in scene.state.pending.items():
         spec = scene.workflow.variables[name]
-        lines.append(f"- {name}: {_plain(pending.value)} (not confirmed). {_read_back(scene, spec)}")
+        shown = "(keyed, secret)" if _keyed_secret(scene, spec) else _plain(pending.value)
+        lines.append(f"- {name}: {shown} (not confirmed). {_read_back(scene, spec)}")
     return "# What is known\n" + "\n".join(lines) if lines else ""
+
+
+def _keyed_secret(scene: Scene, spec: VariableSpec) -> bool:
+    """A sensitive value that was keyed never reaches a model: the engine reads it back by itself."""
+    return spec.sensitive and scene.state.pending[spec.name].source == "dtmf"
 
 
 def _read_back(scene: Scene, spec: VariableSpec) -> str:
     pending = scene.state.pending[spec.name]
+    if _keyed_secret(scene, spec):
+        return "It is being confirmed with the caller; say nothing about it."
     aloud = say_back(spec, pending.value, scene.language, spell=spec.confirm == "spell")
     return f'Read it back to the caller as "{aloud}" and ask whether that is right.'
 
@@ -123,9 +131,9 @@ def _missing(scene: Scene) -> str:
     lines = []
     for path in scene.agent.offered:
         names = [name for name in path.required if name not in scene.state.known and name not in scene.state.pending]
-        if names and path.trigger == "model":
+        if names and path.trigger != "dtmf" and not path.otherwise:
             wanted = "; ".join(described(scene.workflow.variables[name]) for name in names)
-            lines.append(f"- for {path.function_name}: {wanted}")
+            lines.append(f"- {f'for {path.function_name}' if path.trigger == 'model' else 'to go on'}: {wanted}")
     return "# What is still missing\n" + "\n".join(lines) if lines else ""
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import singledispatch
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from runtime.conversation import events as ev
 
-__all__ = ["CallState", "Known", "Pending", "apply", "fold"]
+__all__ = ["CallState", "Known", "Pending", "Running", "apply", "fold"]
 
 Json = Any
 MAX_HEARD = 400
@@ -31,6 +32,15 @@ class Pending:
     source: ev.Source
     turn: int
     read_back_turn: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """A tool that runs: how it was started, the event's number, and the stay at which it was asked for."""
+
+    fact: ev.ToolStarted
+    seq: int
+    stay: int
 
 
 @dataclass(frozen=True)  # no slots: see `_with`
@@ -66,13 +76,14 @@ class CallState:
     focus: str | None = None
     heard: tuple[str, ...] = ()
     keyed: tuple[str, ...] = ()
-    found: tuple[str, ...] = ()
+    found: tuple[tuple[str, str], ...] = ()
+    denied: frozenset[tuple[str, str]] = frozenset()
     partials: tuple[str, ...] = ()
     entry: str | None = None
     entry_full: bool = False
     silences: int = 0
     spoken: int = 0
-    tools: Mapping[str, ev.ToolStarted] = field(default_factory=dict)
+    tools: Mapping[str, Running] = field(default_factory=dict)
     transfer: ev.TransferStarted | None = None
 
     @property
@@ -150,6 +161,7 @@ def _(fact: ev.PathTaken, state: CallState) -> CallState:
         focus=None,
         asked=None,
         entry=None,
+        entry_full=False,
     )
 
 
@@ -193,12 +205,15 @@ def _(fact: ev.VariableConfirmed, state: CallState) -> CallState:
 
 @_apply.register
 def _(fact: ev.VariableRejected, state: CallState) -> CallState:
+    denied = {(fact.name, fact.value)} if fact.withdrawn and isinstance(fact.value, str) else set()
+    callers = fact.source in {"speech", "dtmf"}
     return _with(
         state,
         pending=_without(state.pending, fact.name) if fact.withdrawn else state.pending,
+        denied=state.denied | denied,
         attempts={**state.attempts, fact.name: fact.attempt},
-        attempted=state.attempted | {fact.name},
-        asked=fact.name,
+        attempted=state.attempted | {fact.name} if callers else state.attempted,
+        asked=fact.name if callers else state.asked,
     )
 
 
@@ -216,9 +231,17 @@ def _(fact: ev.UserTurn, state: CallState) -> CallState:
         partials=(*state.partials, fact.text) if fact.partial else (),
         heard=state.heard if keyed else (*state.heard, fact.text)[-MAX_HEARD:],
         keyed=(*state.keyed, fact.text)[-MAX_HEARD:] if keyed else state.keyed,
+        pending={name: _unanswered(held, fact.turn) for name, held in state.pending.items()},
+        entry_full=keyed and state.entry_full,
         silences=0,
         spoken=0,
     )
+
+
+def _unanswered(held: Pending, turn: int) -> Pending:
+    """A read-back is answered in the very next turn; after that it has to be read back again."""
+    missed = held.read_back_turn is not None and held.read_back_turn < turn - 1
+    return replace(held, read_back_turn=None) if missed else held
 
 
 @_apply.register
@@ -244,12 +267,15 @@ def _(fact: ev.SilenceElapsed, state: CallState) -> CallState:
 
 @_apply.register
 def _(fact: ev.ToolStarted, state: CallState) -> CallState:
-    return _with(state, tools={**state.tools, fact.tool_call_id: fact})
+    running = Running(fact, state.seq + 1, state.stay)
+    return _with(state, tools={**state.tools, fact.tool_call_id: running})
 
 
 @_apply.register
 def _(fact: ev.ToolSucceeded, state: CallState) -> CallState:
-    found = (*state.found, fact.result_preview)[-MAX_HEARD:] if fact.result_preview else state.found
+    running = state.tools.get(fact.tool_call_id)
+    told = json.dumps(dict(running.fact.arguments)) if running else ""
+    found = (*state.found, (fact.result_preview, told))[-MAX_HEARD:] if fact.result_preview else state.found
     return _with(state, tools=_without(state.tools, fact.tool_call_id), found=found)
 
 

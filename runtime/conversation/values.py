@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from runtime.conversation import events as ev
 from runtime.conversation.scene import Scene
+from runtime.conversation.state import CallState
 from runtime.variables import (
+    UNMISTAKABLE,
     Accepted,
     Rejected,
     VariableSpec,
@@ -20,10 +23,12 @@ from runtime.variables import (
     normalise,
 )
 
-__all__ = ["Offered", "answer_read_backs", "awaited_variable", "offer", "read_backs"]
+__all__ = ["Offered", "answer_read_backs", "awaited_variable", "offer", "offer_found", "settable"]
 
 Json = Any
 MUST_BE_GIVEN = frozenset({"digits", "phone", "email"})
+CALLERS = frozenset({"speech", "dtmf"})
+ALWAYS_CONFIRMED = frozenset({"once", "spell"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,14 +47,13 @@ def offer(scene: Scene, values: Mapping[str, Json], source: ev.Source) -> Offere
     unknown: list[str] = []
     for name, raw in values.items():
         spec = scene.spec(name)
-        if spec is None:
+        if spec is None or (source == "speech" and not settable(scene, name)):
             unknown.append(str(name)[:60])
             continue
         if is_empty(raw):
             continue
         match normalise(spec, raw, scene.context):
-            case Rejected(why=why) if source == "speech" and _unfinished(scene, spec):
-                del why
+            case Rejected() if source == "speech" and _unfinished(scene, spec):
                 incomplete.append(name)
             case Rejected(why=why):
                 invalid[name] = reject(scene, spec, raw, source, why)
@@ -59,6 +63,29 @@ def offer(scene: Scene, values: Mapping[str, Json], source: ev.Source) -> Offere
     return Offered(invalid, tuple(incomplete), tuple(unknown))
 
 
+def offer_found(scene: Scene, started: ev.ToolStarted, values: Mapping[str, Json]) -> None:
+    """Take what a tool found; what it was only told by the model counts as the model's word."""
+    told = json.dumps(dict(started.arguments))
+    for name, raw in values.items():
+        spec = scene.spec(name)
+        echoed = False
+        if spec is not None and spec.data_type in MUST_BE_GIVEN and not is_empty(raw):
+            result = normalise(spec, raw, scene.context)
+            echoed = isinstance(result, Accepted) and given(spec, result.value, (told,), scene.context)
+        offer(scene, {name: raw}, "speech" if echoed else "tool")
+
+
+def settable(scene: Scene, name: str) -> bool:
+    """Whether a model may record it: not what only tools fill, and not what was given from outside and is to stay."""
+    spec, known = scene.spec(name), scene.state.known.get(name)
+    if spec is None or (spec.preset and known is not None and known.source == "preset"):
+        return False
+    workflow = scene.workflow
+    return any(variable.name == name for variable in workflow.config.variables) or any(
+        name in path.required or name in path.optional for path in workflow.paths.values()
+    )
+
+
 def _unfinished(scene: Scene, spec: VariableSpec) -> bool:
     """An incomplete dictation joins the next turn and is no failed attempt."""
     said_so_far = " ".join(scene.state.partials)
@@ -66,9 +93,10 @@ def _unfinished(scene: Scene, spec: VariableSpec) -> bool:
 
 
 def reject(scene: Scene, spec: VariableSpec, raw: Json, source: ev.Source, why: str) -> ev.InvalidValue:
-    """Record a failed answer; several in one turn count once."""
-    before = scene.state.attempts.get(spec.name, 0)
-    attempt = before if spec.name in scene.state.attempted else before + 1
+    """Record a refused value; the caller's count as failed answers, several in one turn once."""
+    attempt = scene.state.attempts.get(spec.name, 0)
+    if source in CALLERS and spec.name not in scene.state.attempted:
+        attempt += 1
     scene.record(
         ev.VariableRejected,
         name=spec.name,
@@ -78,30 +106,28 @@ def reject(scene: Scene, spec: VariableSpec, raw: Json, source: ev.Source, why: 
         attempt=attempt,
         why=why,
     )
-    return ev.InvalidValue(name=spec.name, value=scene_text(raw), why=why)
+    return ev.InvalidValue(name=spec.name, value=_short(raw), why=why)
 
 
-def scene_text(raw: Json) -> str:
-    """Return what was offered as short text."""
+def _short(raw: Json) -> str:
     return str(raw)[:200].replace("\x00", "\ufffd").encode("utf-8", "replace").decode("utf-8")
 
 
 def _take(scene: Scene, spec: VariableSpec, value: Json, raw: Json, source: ev.Source) -> ev.InvalidValue | None:
     state = scene.state
     known, pending = state.known.get(spec.name), state.pending.get(spec.name)
-    if pending is not None and pending.value == value:
+    heard = source != "speech" or spec.data_type not in MUST_BE_GIVEN or _was_given(scene, spec, value)
+    confirmed = source == "preset" or (heard and spec.confirm not in ALWAYS_CONFIRMED)
+    if pending is not None and pending.value == value and not confirmed:
         return None
     if known is not None and known.value == value:
         if pending is not None:
             _withdraw(scene, spec, "the earlier value stands")
         return None
-    heard = source != "speech" or spec.data_type not in MUST_BE_GIVEN or _was_given(scene, spec, value)
     if not heard and spec.confirm == "never":
-        return reject(scene, spec, raw, source, "the caller did not say it; ask the caller for it")
-    confirmed = source in {"preset", "tool"} or (heard and spec.confirm not in {"once", "spell"})
-    kind = ev.VariableCollected if known is None else ev.VariableCorrected
+        return reject(scene, spec, raw, source, "was not said by the caller")
     scene.record(
-        kind,
+        ev.VariableCollected if known is None else ev.VariableCorrected,
         name=spec.name,
         value=value,
         raw=raw,
@@ -109,14 +135,23 @@ def _take(scene: Scene, spec: VariableSpec, value: Json, raw: Json, source: ev.S
         source=source,
         attempt=state.attempts.get(spec.name, 0),
         confirmed=confirmed,
-        why=None if confirmed else "asked for" if heard else "nobody said it",
+        why=None if confirmed else "to be confirmed" if heard else "nobody said it",
     )
     return None
 
 
 def _was_given(scene: Scene, spec: VariableSpec, value: Json) -> bool:
-    state = scene.state
-    return any(given(spec, value, texts, scene.context) for texts in (state.heard, state.keyed, state.found))
+    """Whether the caller's words or keys, a tool's result or a preset contain it, and the caller has not denied it."""
+    state, context = scene.state, scene.context
+    if (spec.name, value) in state.denied:
+        return False
+    presets = tuple(str(known.value) for known in state.known.values() if known.source == "preset")
+    if any(given(spec, value, texts, context) for texts in (state.heard, state.keyed, presets)):
+        return True
+    return any(
+        given(spec, value, (found,), context) and not given(spec, value, (told,), context)
+        for found, told in state.found
+    )
 
 
 def _withdraw(scene: Scene, spec: VariableSpec, why: str, *, failed: bool = False) -> None:
@@ -133,22 +168,19 @@ def _withdraw(scene: Scene, spec: VariableSpec, why: str, *, failed: bool = Fals
     )
 
 
-def answer_read_backs(scene: Scene, text: str) -> None:
-    """Let the caller's own yes or no, in a later turn than the read-back's, settle what waits for it."""
-    waiting = [
-        (name, held)
-        for name, held in scene.state.pending.items()
-        if held.read_back_turn is not None and held.read_back_turn < scene.state.turn
-    ]
-    if not waiting:
-        return
+def answer_read_backs(scene: Scene, text: str) -> tuple[str, ...]:
+    """Let the caller's own yes or no settle what was read back just before; return what was denied."""
     answer = affirmation(text, scene.language)
-    for name, held in waiting:
+    denied = []
+    for name, held in list(scene.state.pending.items()):
+        if held.read_back_turn != scene.state.turn - 1:
+            continue
         spec = scene.workflow.variables[name]
-        if (heard := find_all(spec, text, scene.context)) and held.value not in heard:
-            continue  # "yes, it's 4272": another value is no yes to this one; whoever offers it replaces it
-        if answer == "no":
+        if _names_another(scene, spec, held.value, text):
+            _withdraw(scene, spec, "the caller gave another value")
+        elif answer == "no":
             _withdraw(scene, spec, "the caller said that it is wrong", failed=True)
+            denied.append(name)
         elif answer == "yes":
             scene.record(
                 ev.VariableConfirmed,
@@ -158,16 +190,20 @@ def answer_read_backs(scene: Scene, text: str) -> None:
                 source=held.source,
                 attempt=scene.state.attempts.get(name, 0),
             )
+    return tuple(denied)
 
 
-def read_backs(scene: Scene) -> list[VariableSpec]:
-    """Return what waits for a read-back."""
-    return [scene.workflow.variables[name] for name in scene.state.pending]
+def _names_another(scene: Scene, spec: VariableSpec, value: Json, text: str) -> bool:
+    """Whether the answer holds another value of this type: "yes, it's 4272" is no yes to 4271."""
+    if spec.data_type in UNMISTAKABLE:
+        return False
+    found = find_all(spec, text, scene.context)
+    return bool(found) and value not in found
 
 
 def awaited_variable(scene: Scene) -> VariableSpec | None:
     """Return what the caller is expected to give next: what was asked last, else the first that is missing."""
-    state = scene.state
+    state: CallState = scene.state
     if state.agent_id is None:
         return None
     if state.asked is not None and state.asked not in state.known:

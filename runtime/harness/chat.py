@@ -82,6 +82,9 @@ class ChatCaller:
     async def _settle(self) -> None:
         """Wait until nobody speaks any more; where the call is ending, until it has ended."""
         await self._live.line.wait_idle()
+        while self._live.call.state.transfer is not None and not self.over:
+            await self._live.call.changed()
+            await self._live.line.wait_idle()
         state = self._live.call.state
         if state.ending and not state.ended and state.transfer is None:
             await self._live.call.ended()

@@ -10,8 +10,11 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import structlog
+
 from runtime.conversation import commands as do
 from runtime.conversation import events as ev
+from runtime.conversation import masking, prompts
 from runtime.conversation.interpreter import advance
 from runtime.conversation.scene import Reply, Scene
 from runtime.conversation.state import CallState
@@ -22,12 +25,18 @@ from runtime.workflow.graph import CompiledTool, Workflow
 __all__ = ["CallSession", "SystemClock", "ToolAnswer"]
 
 Json = Any
+FILLER_S = 0.8
+_log = structlog.get_logger("call_session")
 
 
 class SystemClock:
-    """The machine's clocks, and timers on the running event loop. `skip` moves the call's time forward (tests by chat)."""
+    """The machine's clocks, and timers on the running event loop. `skip` moves the call's time forward (tests by chat).
 
-    def __init__(self) -> None:
+    Where it is `scripted`, timers know no time but what is skipped: who types for a minute has not been silent.
+    """
+
+    def __init__(self, *, scripted: bool = False) -> None:
+        self._scripted = scripted
         self._skipped = 0.0
         self._timers: list[_Timer] = []
 
@@ -38,22 +47,26 @@ class SystemClock:
         return asyncio.get_running_loop().time() + self._skipped
 
     def call_later(self, seconds: float, callback: Callable[[], None]) -> TimerHandle:
-        timer = _Timer(self.monotonic() + seconds, callback)
-        timer.handle = asyncio.get_running_loop().call_later(seconds, timer.fire)
+        timer = _Timer(self._time_of_timers() + seconds, callback)
+        if not self._scripted:
+            timer.handle = asyncio.get_running_loop().call_later(seconds, timer.fire)
         self._timers = [*(other for other in self._timers if not other.over), timer]
         return timer
 
     def next_due(self, within: float) -> float | None:
         """Return how many seconds from now the next timer is due, if that is within `within`."""
-        due = [timer.due - self.monotonic() for timer in self._timers if not timer.over]
+        due = [timer.due - self._time_of_timers() for timer in self._timers if not timer.over]
         return min((max(0.0, seconds) for seconds in due if seconds <= within), default=None)
 
     def skip(self, seconds: float) -> None:
         """Let `seconds` pass at once and fire the timers that are due then, in order."""
         self._skipped += seconds
         for timer in sorted(self._timers, key=lambda timer: timer.due):
-            if not timer.over and timer.due <= self.monotonic() + 1e-6:
+            if not timer.over and timer.due <= self._time_of_timers() + 1e-6:
                 timer.fire()
+
+    def _time_of_timers(self) -> float:
+        return self._skipped if self._scripted else self.monotonic()
 
 
 @dataclass(slots=True)
@@ -112,6 +125,7 @@ class CallSession:
         self._end: ev.CallEnded | None = None
         self._cost: float | None = None
         self._watchers: list[Callable[[CallState], None]] = []
+        self._waiters: list[asyncio.Future[None]] = []
 
     # ------------------------------------------------------------ reading
 
@@ -121,7 +135,9 @@ class CallSession:
         return self._state
 
     def instant(self) -> ev.Instant:
-        """Return this moment of the call."""
+        """Return this moment of the call; its clock starts with the first signal."""
+        if not self._state.started:
+            self._started_at = self.clock.monotonic()
         return ev.Instant(self.clock.wall(), round((self.clock.monotonic() - self._started_at) * 1000))
 
     def view(self) -> Scene:
@@ -131,6 +147,12 @@ class CallSession:
     def watch(self, watcher: Callable[[CallState], None]) -> None:
         """Have `watcher` called with the state after every signal."""
         self._watchers.append(watcher)
+
+    async def changed(self) -> None:
+        """Wait until the next signal has been handled."""
+        change = asyncio.get_running_loop().create_future()
+        self._waiters.append(change)
+        await change
 
     # ------------------------------------------------------------ driving
 
@@ -164,6 +186,10 @@ class CallSession:
             self._perform(command)
         for watcher in self._watchers:
             watcher(self._state)
+        waiters, self._waiters = self._waiters, []
+        for waiter in waiters:
+            if not waiter.done():
+                waiter.set_result(None)
         return step.reply
 
     def _record(self, fact: ev.Fact) -> None:
@@ -196,7 +222,18 @@ class CallSession:
 
     def _to_line(self, command: do.Command) -> None:
         assert self._line is not None, "attach a line before the first signal"
-        self._line.perform(command)
+        try:
+            self._line.perform(command)
+        except Exception as error:  # noqa: BLE001 - an edge: a line's fault is a fact of the call, not its end
+            _log.exception("command_failed", command=type(command).__name__)
+            self._waiting.append(
+                ev.FaultNoticed(
+                    at=self.instant(),
+                    component="line",
+                    code="command_failed",
+                    message=f"{type(command).__name__}: {type(error).__name__}",
+                )
+            )
 
     def _report_usage(self, agent_id: str | None) -> None:
         assert self._line is not None
@@ -239,7 +276,11 @@ class CallSession:
         if asked is None or not asked.accepted:
             return ToolAnswer(asked.text if asked else "", needs_answer=asked is not None and asked.needs_answer)
         began = self.clock.monotonic()
-        outcome = await self.tools.run(self._tool_call(tool, tool_call_id, arguments))
+        filler = self.clock.call_later(FILLER_S, lambda: self._say_while_running(tool, tool_call_id, stay))
+        try:
+            outcome = await self.tools.run(self._tool_call(tool, tool_call_id, arguments))
+        finally:
+            filler.cancel()
         reply = self.submit(
             ev.ToolReturned(
                 at=self.instant(),
@@ -254,7 +295,20 @@ class CallSession:
         )
         if outcome.hang_up and reply is not None and not reply.moved:
             reply = self.submit(ev.HangUpAsked(at=self.instant(), stay=stay, say=outcome.text or None))
-        return ToolAnswer(outcome.text, needs_answer=reply is not None and reply.needs_answer)
+        return ToolAnswer(self._for_model(outcome.text), needs_answer=reply is not None and reply.needs_answer)
+
+    def _for_model(self, text: str) -> str:
+        """Take out of a tool's answer the sensitive values that were keyed: they never reach a model."""
+        for name, known in self._state.known.items():
+            if self.workflow.variables[name].sensitive and known.source == "dtmf":
+                text = text.replace(str(known.value), masking.MASK)
+        return text
+
+    def _say_while_running(self, tool: CompiledTool, tool_call_id: str, stay: int) -> None:
+        """A tool that takes its time is talked over; a quick one stays quiet."""
+        text = prompts.spoken(self.view(), tool.say_while_running)
+        if text and tool_call_id in self._state.tools and self._state.stay == stay and not self._state.ending:
+            self._to_line(do.Say(text))
 
     def _tool_call(self, tool: CompiledTool, tool_call_id: str, arguments: Mapping[str, Json]) -> ToolCall:
         state = self._state
@@ -284,7 +338,9 @@ class CallSession:
         """Close the call's row and wait, bounded, until all of it is stored. Ends the call as an error if it runs."""
         self.stop("error", "dropped")
         row = self.log.row
-        if self._end is not None:
+        if self._end is None:  # it never began, so there is nothing that could have ended
+            row = replace(row, ended_at=self.clock.wall(), status="dropped", end_reason="error")
+        else:
             row = replace(
                 row,
                 ended_at=self._end.at,

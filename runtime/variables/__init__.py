@@ -3,6 +3,7 @@
 from runtime.variables.answers import affirmation
 from runtime.variables.registry import (
     DATA_TYPES,
+    UNMISTAKABLE,
     find_all,
     given,
     is_empty,
@@ -21,6 +22,7 @@ from runtime.variables.spec import MAX_TEXT, Accepted, Context, DataType, Reject
 __all__ = [
     "DATA_TYPES",
     "MAX_TEXT",
+    "UNMISTAKABLE",
     "Accepted",
     "Context",
     "DataType",

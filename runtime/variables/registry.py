@@ -109,6 +109,8 @@ def _span(spec: VariableSpec) -> str:
     return f"{spec.min_length} to {spec.max_length}"
 
 
+UNMISTAKABLE: Final = frozenset({"string", "person_name", "boolean", "enum"})
+"""Types whose values cannot be told from other words: any answer holds one."""
 _PATTERN_S: Final = 0.05
 
 

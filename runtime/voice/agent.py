@@ -10,10 +10,12 @@ from typing import Any, Protocol
 from livekit.agents import DEFAULT_API_CONNECT_OPTIONS, APIError, FlushSentinel, ModelSettings, StopResponse, llm
 from livekit.agents.llm import ToolResult, function_tool
 from livekit.agents.voice import Agent, RunContext
+from livekit.agents.voice.io import TimedString
+from livekit.agents.voice.transcription.filters import filter_emoji, filter_markdown
 
-from runtime.conversation import prompts
+from runtime.conversation import masking, prompts
 from runtime.conversation.events import PathAsked, ValuesGiven
-from runtime.conversation.scene import Reply
+from runtime.conversation.scene import Reply, Scene
 from runtime.session.call_session import CallSession
 from runtime.voice.pipeline import connect_options
 from runtime.workflow.graph import Agent as Node
@@ -50,6 +52,11 @@ class _Completion:
     called: bool = False
     ended: asyncio.Event = field(default_factory=asyncio.Event)
 
+    @property
+    def said(self) -> bool:
+        """Whether there is anything in it that a voice can say: marks and emoji alone are silence."""
+        return any(map(str.isalnum, self.text))
+
 
 class CallAgent(Agent):
     """One for the whole call (docs/decisions/0003-one-livekit-agent.md): a handoff changes what it is, not who listens."""
@@ -61,6 +68,7 @@ class CallAgent(Agent):
         self._stay_tools: list[llm.Tool | llm.Toolset] = []
         self._patience = DEFAULT_API_CONNECT_OPTIONS
         self.completion = _Completion()
+        self.hint: str | None = None
 
     @property
     def tools(self) -> list[llm.Tool | llm.Toolset]:
@@ -117,7 +125,7 @@ class CallAgent(Agent):
         await completion.ended.wait()
         if reply is None:
             return ToolResult("", reply_required=False)
-        needed = reply.needs_answer or (only_records and not completion.text.strip() and not reply.moved)
+        needed = reply.needs_answer or (only_records and not completion.said and not reply.moved)
         return ToolResult(reply.text, reply_required=needed and self._still_here(stay))
 
     def _still_here(self, stay: int) -> bool:
@@ -141,12 +149,32 @@ class CallAgent(Agent):
         """Ask the node's model with fresh instructions; a model that fails, stalls or says nothing is spoken for."""
         completion = self.completion = _Completion()
         try:
-            system = llm.ChatMessage(role="system", content=[prompts.instructions(self._call.view())], created_at=0)
-            context = llm.ChatContext([system, *filter(_is_said, chat_ctx.items)])
+            context = llm.ChatContext(self._read(chat_ctx))
             async for chunk in self._answer(context, tools, model_settings, completion):
                 yield chunk
         finally:
             completion.ended.set()
+
+    def _read(self, history: llm.ChatContext) -> list[llm.ChatItem]:
+        """Return what the model reads: fresh instructions, what was said, and why it is asked where nobody has spoken."""
+        said = [item for item in history.items if _is_said(item)]
+        items: list[llm.ChatItem] = [_system(prompts.instructions(self._call.view())), *self._without_secrets(said)]
+        hint, self.hint = self.hint, None
+        return [*items, _system(hint)] if hint is not None else items
+
+    def _without_secrets(self, items: list[llm.ChatItem]) -> list[llm.ChatItem]:
+        """Mask sensitive values in what was said before the caller's last turn: a spoken one reaches only its own turn."""
+        scene = self._call.view()
+        last = max((at for at, item in enumerate(items) if item.type == "message" and item.role == "user"), default=0)
+        return [_masked(item, scene) if at < last else item for at, item in enumerate(items)]
+
+    async def transcription_node(
+        self, text: AsyncIterable[str | TimedString], model_settings: ModelSettings
+    ) -> AsyncGenerator[str, None]:
+        """What counts as said is what a voice says: without markup and emoji, as the TTS gets it."""
+        del model_settings
+        async for piece in filter_emoji(filter_markdown(text)):
+            yield piece
 
     async def _answer(
         self,
@@ -158,42 +186,53 @@ class CallAgent(Agent):
         if self._call.state.ending:
             return
         try:
-            async for chunk in self._within(self._chat(context, tools, settings)):
-                _note(completion, chunk)
+            async for chunk in self._chat(context, tools, settings):
+                _note(completion, chunk, may_call=settings.tool_choice != "none")
                 yield chunk
         except TimeoutError:
             self._listener.model_failed("stalled", None)
         except APIError as error:
             self._listener.model_failed("failed", error)
         else:
-            if completion.text.strip() or completion.called:
+            if completion.said or (completion.called and settings.tool_choice != "none"):
                 return
             self._listener.model_failed("empty", None)
-        if not completion.called:
+        if not completion.called or settings.tool_choice == "none":
             yield " " + APOLOGIES.get(self._call.view().language.split("-")[0], APOLOGY)
 
     async def _chat(
         self, context: llm.ChatContext, tools: list[llm.Tool], settings: ModelSettings
     ) -> AsyncGenerator[llm.ChatChunk, None]:
-        """As LiveKit's own node does it, with the node's patience in place of the session's."""
+        """As LiveKit's own node does it, but each chunk within the node's patience in place of the session's."""
         model = self.llm
         assert isinstance(model, llm.LLM)
         async with model.chat(
             chat_ctx=context, tools=tools, tool_choice=settings.tool_choice, conn_options=self._patience
         ) as stream:
-            async for chunk in stream:
+            while True:
+                try:
+                    async with asyncio.timeout(self._patience.timeout):
+                        chunk = await anext(stream)
+                except StopAsyncIteration:
+                    return
                 yield chunk
 
-    async def _within(self, chunks: AsyncIterable[Chunk]) -> AsyncGenerator[Chunk, None]:
-        """Pass the chunks on as long as each comes within the model's timeout."""
-        iterator = aiter(chunks)
-        while True:
-            try:
-                async with asyncio.timeout(self._patience.timeout):
-                    chunk = await anext(iterator)
-            except StopAsyncIteration:
-                return
-            yield chunk
+
+def _system(text: str) -> llm.ChatMessage:
+    return llm.ChatMessage(role="system", content=[text], created_at=0)
+
+
+def _masked(item: llm.ChatItem, scene: Scene) -> llm.ChatItem:
+    def secret(text: str) -> bool:
+        return masking.tells(scene.workflow, scene.state, text, scene.context)
+
+    if item.type == "message" and secret(item.text_content or ""):
+        return item.model_copy(update={"content": [masking.MASK]})
+    if item.type == "function_call" and secret(item.arguments):
+        return item.model_copy(update={"arguments": "{}"})
+    if item.type == "function_call_output" and secret(item.output):
+        return item.model_copy(update={"output": masking.MASK})
+    return item
 
 
 def _is_said(item: llm.ChatItem) -> bool:
@@ -203,9 +242,10 @@ def _is_said(item: llm.ChatItem) -> bool:
     return item.type in {"function_call", "function_call_output"}
 
 
-def _note(completion: _Completion, chunk: Chunk) -> None:
+def _note(completion: _Completion, chunk: Chunk, *, may_call: bool) -> None:
+    """Keep count of what the model says and calls; LiveKit drops calls that it forbade (after `max_tool_steps`)."""
     if isinstance(chunk, str):
         completion.text += chunk
     elif isinstance(chunk, llm.ChatChunk) and chunk.delta is not None:
         completion.text += chunk.delta.content or ""
-        completion.called = completion.called or bool(chunk.delta.tool_calls)
+        completion.called = completion.called or (may_call and bool(chunk.delta.tool_calls))

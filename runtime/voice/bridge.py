@@ -142,7 +142,7 @@ class Bridge:
             ev.AgentSpoke(
                 at=self._call.instant(),
                 agent_id=self._line.speaker(handle),
-                text=self._whole(planned, spoken, interrupted=item.interrupted),
+                text=self._whole(planned.text if planned else None, spoken, interrupted=item.interrupted),
                 spoken_text=spoken,
                 interrupted=item.interrupted,
                 start_ms=self._ms(metrics.get("started_speaking_at")),
@@ -151,6 +151,7 @@ class Bridge:
                 tts_ttfb_ms=_ms(metrics.get("tts_node_ttfb")),
                 response_ms=_ms(metrics.get("e2e_latency")) or self._response_ms(metrics.get("started_speaking_at")),
                 model=None if planned is not None else metadata.get("model_name"),
+                reads_back=planned.reads_back if planned is not None else None,
             )
         )
         self._answered = self._call.state.turn

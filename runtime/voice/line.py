@@ -11,6 +11,7 @@ from livekit.agents.voice import SpeechHandle
 
 from runtime.conversation import commands as do
 from runtime.conversation import events as ev
+from runtime.errors import PatchbayError
 from runtime.session.call_session import CallSession
 from runtime.tasks import spawn
 from runtime.voice.agent import CallAgent
@@ -48,7 +49,8 @@ class SessionLine:
         self._transfer = transfer
         self._meter = UsageMeter(session)
         self._speeches: dict[str, SpeechHandle] = {}
-        self._texts: dict[str, str] = {}
+        self._texts: dict[str, do.Say] = {}
+        self._cut_off = False
         self._speakers: dict[str, str] = {}
         self._scheduled = 0
         self._idle = asyncio.Event()
@@ -69,8 +71,8 @@ class SessionLine:
                     self.reply_wanted = True
                 else:
                     self._soon(lambda: self.ask_model(user_text))
-            case do.Say(text, interruptible):
-                self._soon(lambda: self._say(text, interruptible=interruptible))
+            case do.Say(text, interruptible, reads_back):
+                self._soon(lambda: self._say(text, interruptible=interruptible, reads_back=reads_back))
             case do.StopSpeaking():
                 self._stop_speaking()
             case do.Transfer(to, text):
@@ -86,27 +88,37 @@ class SessionLine:
 
     # ------------------------------------------------------------ speaking
 
-    def ask_model(self, user_text: str | None = None, instructions: str | None = None) -> None:
-        """Let the model answer; `user_text` is a turn that did not come as speech."""
-        self._session.generate_reply(
-            user_input=NOT_GIVEN if user_text is None else user_text,
-            instructions=NOT_GIVEN if instructions is None else instructions,
-        )
+    def ask_model(self, user_text: str | None = None, hint: str | None = None) -> None:
+        """Let the model answer; `user_text` is a turn that did not come as speech, `hint` says why it is asked."""
+        if self.agent is not None:
+            self.agent.hint = hint
+        self._session.generate_reply(user_input=NOT_GIVEN if user_text is None else user_text)
 
     def _enter(self, command: do.EnterAgent) -> None:
         node = self._call.workflow.agents[command.agent_id]
         assert self.agent is not None
         self.agent.enter(node, command.stay)
-        self._pipeline.use(node, self.agent, self._session)
+        try:
+            self._pipeline.use(node, self.agent, self._session)
+        except PatchbayError as error:  # the call goes on with the models of the agent before
+            self._call.submit(
+                ev.FaultNoticed(
+                    at=self._call.instant(),
+                    component="pipeline",
+                    code="models_unavailable",
+                    message=error.message,
+                    recovered_by="the models in use",
+                )
+            )
         if command.text:
             self._soon(lambda: self._say(command.text, interruptible=command.interruptible))
         elif command.ask_model:
             hint = GREET if self._call.state.turn == 0 else TAKE_OVER
-            self._soon(lambda: self.ask_model(instructions=hint))
+            self._soon(lambda: self.ask_model(hint=hint))
 
-    def _say(self, text: str, *, interruptible: bool) -> None:
+    def _say(self, text: str, *, interruptible: bool, reads_back: str | None = None) -> None:
         handle = self._session.say(text, allow_interruptions=interruptible)
-        self._texts[handle.id] = text
+        self._texts[handle.id] = do.Say(text, interruptible, reads_back)
 
     def _soon(self, speak: Callable[[], object]) -> None:
         """Speak in the loop's next turn: inside a function call LiveKit would take it for that function's reply."""
@@ -115,9 +127,11 @@ class SessionLine:
 
         def run() -> None:
             self._scheduled -= 1
-            if not self._call.state.ended:
-                speak()
-            self._check_idle()
+            try:
+                if not self._call.state.ended:
+                    speak()
+            finally:
+                self._check_idle()
 
         asyncio.get_running_loop().call_soon(run)
 
@@ -135,6 +149,7 @@ class SessionLine:
         handle.add_done_callback(self._speech_done)
 
     def _speech_done(self, handle: SpeechHandle) -> None:
+        self._cut_off = handle.interrupted
         self._speeches.pop(handle.id, None)
         self._speakers.pop(handle.id, None)
         self._texts.pop(handle.id, None)
@@ -144,13 +159,14 @@ class SessionLine:
         if self._speeches or self._scheduled:
             return
         if not self._call.state.ended:
-            self._call.submit(ev.AnswerEnded(at=self._call.instant()))
+            self._call.submit(ev.AnswerEnded(at=self._call.instant(), interrupted=self._cut_off))
+            self._cut_off = False
         if not self._speeches and not self._scheduled:
             self._idle.set()
             self.on_idle()
 
-    def planned(self, handle: SpeechHandle | None) -> str | None:
-        """Return the whole text of a speech that was told what to say."""
+    def planned(self, handle: SpeechHandle | None) -> do.Say | None:
+        """Return the order of a speech that was told what to say."""
         return self._texts.pop(handle.id, None) if handle is not None else None
 
     def speaker(self, handle: SpeechHandle | None) -> str | None:
@@ -172,8 +188,14 @@ class SessionLine:
     # ------------------------------------------------------------ turns by text
 
     def hear_text(self, text: str, message: llm.ChatMessage, heard: Callable[[llm.ChatMessage], bool]) -> None:
-        """Take a turn that came as text: the rules first, then the model where they want it to."""
+        """Take a turn that came as text: the rules first, then the model where they want it to.
+
+        As a spoken one, it cuts off what is being said: two answers at once would be given by two agents.
+        """
         assert self.agent is not None
+        for speech in list(self._speeches.values()):
+            if speech.allow_interruptions:
+                speech.interrupt()
         if heard(message):
             self.ask_model(text)
         else:

@@ -12,6 +12,7 @@ from runtime.errors import ConfigRefused
 from runtime.voice.local import espeak
 from runtime.voice.local.espeak import Utterance
 from runtime.voice.local.voices import CALLER_SPEED, CALLER_VOICE, default_voice, resolve_voice
+from runtime.voice.local.wording import spell_numbers
 
 __all__ = ["EspeakTTS", "synthesise"]
 
@@ -82,9 +83,10 @@ class _Speech(tts.ChunkedStream):
 async def synthesise(text: str, *, voice: str = CALLER_VOICE, speed: float = CALLER_SPEED) -> tuple[bytes, int]:
     """Return the whole of `text` as s16 mono PCM and its sample rate in Hz, by default in the simulated caller's voice.
 
+    Numbers of three digits and more are said digit by digit, as callers say them.
     Raises ConfigRefused for an unknown voice, EspeakFault and EspeakGone when espeak-ng fails.
     """
-    utterance = Utterance(text, resolve_voice(voice), _rate(speed))
+    utterance = Utterance(spell_numbers(text), resolve_voice(voice), _rate(speed))
     async with contextlib.aclosing(espeak.speak(utterance)) as chunks:
         return b"".join([pcm async for pcm in chunks]), espeak.SAMPLE_RATE
 

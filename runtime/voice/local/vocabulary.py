@@ -37,7 +37,7 @@ _DATE_WORDS = ("the", "of")
 # Weights are counts, tuned on 190 sentences of the simulated caller's voice: a phrase of the workflow counts once; what
 # may follow anything counts little, or it is heard in every noise.
 _ALWAYS_WEIGHT, _SINGLE, _SINGLE_AFTER, _DIGITS_AFTER, _DIGITS_AFTER_LAST = 0.6, 0.5, 0.5, 0.3, 3.0
-_DIGIT_ALONE, _DIGIT_PAIR, _SPELLING_PAIR, _DATE = 0.1, 0.1, 0.0002, 0.002
+_DIGIT_ALONE, _DIGIT_PAIR, _SPELLING_PAIR, _DATE = 0.1, 0.3, 0.0002, 0.002
 _ONE_WORD, _FILL, _BACK_OFF = 0.05, 0.05, 0.05
 _MOST_LASTS, _MOST_SINGLES_AFTER = 60, 100  # last words, and words that may follow each: the model grows by the product
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 
-__all__ = ["DIGITS", "NUMBERS", "ORDINALS", "words_of"]
+__all__ = ["DIGITS", "NUMBERS", "ORDINALS", "spell_numbers", "words_of"]
 
 DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 _TEENS = (
@@ -24,6 +24,7 @@ _ORDINAL = re.compile(r"\b(\d{1,2})(?:st|nd|rd|th)\b")
 _DECIMAL = re.compile(r"(?<=\d)\.(?=\d)")
 _DOT = re.compile(r"(?<=\w)\.(?=\w)")
 _NUMBER = re.compile(r"\d+")
+_LONG_NUMBER = re.compile(r"(?<![\d.,:])(?:\d{3,}|0\d)(?![\d:]|[.,]\d)")
 _WORD = re.compile(r"[^\W_]+(?:'[^\W_]+)*")
 
 
@@ -40,6 +41,14 @@ def words_of(text: str) -> tuple[str, ...]:
     plain = _DOT.sub(" dot ", _DECIMAL.sub(" point ", plain))
     plain = _NUMBER.sub(lambda match: f" {_number(match[0])} ", plain)
     return tuple(_WORD.findall(plain))
+
+
+def spell_numbers(text: str) -> str:
+    """Return `text` with the numbers spelled out that `words_of` reads digit by digit, and everything else as it is.
+
+    A synthesiser left to itself says `4271` as four thousand two hundred and seventy-one.
+    """
+    return _LONG_NUMBER.sub(lambda match: _number(match[0]), text)
 
 
 def _number(digits: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from runtime.voice.local.wording import words_of
+from runtime.voice.local.wording import spell_numbers, words_of
 
 
 class TestWording:
@@ -25,3 +25,16 @@ class TestWording:
     )
     def test_words(self, text: str, words: str) -> None:
         assert " ".join(words_of(text)) == words
+
+    @pytest.mark.parametrize(
+        ("text", "spelled"),
+        [
+            ("My ID is 4271.", "My ID is four two seven one."),
+            ("07, 12 and 365", "zero seven, 12 and three six five"),
+            ("+15550", "+one five five five zero"),
+            ("$12.50 or 1,200 at 15:30", "$12.50 or 1,200 at 15:30"),
+            ("Hello, Bob!", "Hello, Bob!"),
+        ],
+    )
+    def test_only_long_numbers_are_spelled(self, text: str, spelled: str) -> None:
+        assert spell_numbers(text) == spelled

@@ -207,6 +207,7 @@ def test_turn_options() -> None:
         "interruption": {
             "enabled": False,
             "mode": "vad",
+            "discard_audio_if_uninterruptible": False,
             "min_duration": 0.7,
             "min_words": 2,
             "resume_false_interruption": False,
