@@ -7,6 +7,7 @@ from typing import Any
 
 from runtime.conversation import events as ev
 from runtime.conversation.scene import Scene
+from runtime.conversation.values import awaited_variable
 from runtime.variables import VariableSpec, json_schema, say_back
 from runtime.workflow.graph import Agent, Path
 from runtime.workflow.templates import Template
@@ -34,8 +35,15 @@ def surroundings(scene: Scene, *, aloud: bool) -> dict[str, Json]:
         "call": {"id": state.session_id, "channel": state.channel, "direction": state.direction},
         "caller": {"number": state.caller or "", "dialled": state.dialled or ""},
         "workspace": dict(scene.workspace),
+        "attempts": _attempts(scene),
+        "visits": state.visits.get(state.agent_id or "", 0),
         "now": scene.at.wall.astimezone(scene.workflow.zone).isoformat(timespec="minutes"),
     }
+
+
+def _attempts(scene: Scene) -> int:
+    awaited = awaited_variable(scene)
+    return scene.state.attempts.get(awaited.name, 0) if awaited else 0
 
 
 def spoken(scene: Scene, template: Template | None) -> str:

@@ -108,6 +108,7 @@ class VoiceCaller:
                 await self._turn_of_the_caller()
                 await asyncio.sleep(seconds)
             case Hangup():
+                await self._turn_of_the_caller()
                 self._live.call.stop("caller_hangup")
             case never:
                 assert_never(never)
@@ -148,11 +149,14 @@ class VoiceCaller:
             await self._changed.wait()
 
     async def _turn_of_the_caller(self) -> None:
-        """Wait until the agent has finished, and take a breath."""
-        await self._live.line.wait_idle()
-        if self._live.call.state.ending:
-            await self._live.call.ended()
-        await asyncio.sleep(BREATH_S)
+        """Wait until the agent has finished, and take a breath; an agent that begins in it is heard out."""
+        while True:
+            await self._live.line.wait_idle()
+            if self._live.call.state.ending:
+                await self._live.call.ended()
+            await asyncio.sleep(BREATH_S)
+            if not self._live.line.speaking:
+                return
 
     async def _agent_speaks(self) -> None:
         try:

@@ -60,12 +60,25 @@ def read_chunk(path: Path, start: int, limit: int) -> Chunk:
 
 def dead_logs(folder: Path) -> list[DeadLog]:
     """Return the logs in `folder`, the oldest first; whether their process is dead, `held` tells."""
+    for path in folder.glob("*.new"):
+        _forget_stillborn(path)
     # A process may die between its lock and its first record: such a log has no files.
     found: dict[str, list[Path]] = {path.stem: [] for path in sorted(folder.glob("*.lock"))}
     for path in sorted(folder.glob("*.ndjson")):
         if match := _SEGMENT.match(path.name):
             found.setdefault(match["name"], []).append(path)
     return [DeadLog(name, tuple(found[name])) for name in sorted(found)]
+
+
+def _forget_stillborn(path: Path) -> None:
+    """Remove the lock of a process that died before the lock had its name; the process's number is in the file's."""
+    number = path.name.split("-")[1] if path.name.count("-") >= 2 else ""
+    try:
+        os.kill(int(number), 0)
+    except ProcessLookupError:
+        path.unlink(missing_ok=True)
+    except (ValueError, OSError):  # not ours, or another user's living process
+        return
 
 
 @contextmanager

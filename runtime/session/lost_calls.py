@@ -15,7 +15,7 @@ _ENDS = {
     "tool_started": ("tool_failed", "tool_call_id", frozenset({"tool_succeeded", "tool_failed"})),
     "transfer_started": ("transfer_failed", "to", frozenset({"transfer_succeeded", "transfer_failed"})),
 }
-_VALUES = frozenset({"variable_collected", "variable_corrected"})
+_VALUES = frozenset({"variable_collected", "variable_corrected", "variable_confirmed"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +66,7 @@ def _failed(started: EventRow, last: EventRow) -> EventRow:
     if started.event_type == "tool_started":
         payload |= {
             "duration_ms": max(0, elapsed_ms - _elapsed_ms(started)),
-            "result_preview": None,
+            "result_preview": "",
             "error_code": "worker_lost",
         }
     else:
@@ -92,7 +92,7 @@ def _call_ended(events: Sequence[EventRow]) -> EventRow:
         "variables": {
             event.payload["name"]: event.payload.get("value")
             for event in events
-            if event.event_type in _VALUES and "name" in event.payload
+            if event.event_type in _VALUES and event.payload.get("confirmed", True) and "name" in event.payload
         },
     }
     return replace(last, event_type="call_ended", payload=payload, secret=None)

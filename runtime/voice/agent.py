@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator, AsyncIterable
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from livekit.agents import DEFAULT_API_CONNECT_OPTIONS, APIError, FlushSentinel, ModelSettings, StopResponse, llm
+from livekit.agents import DEFAULT_API_CONNECT_OPTIONS, FlushSentinel, ModelSettings, StopResponse, llm
 from livekit.agents.llm import ToolResult, function_tool
 from livekit.agents.voice import Agent, RunContext
 from livekit.agents.voice.io import TimedString
@@ -165,6 +165,8 @@ class CallAgent(Agent):
     def _without_secrets(self, items: list[llm.ChatItem]) -> list[llm.ChatItem]:
         """Mask sensitive values in what was said before the caller's last turn: a spoken one reaches only its own turn."""
         scene = self._call.view()
+        if not any(spec.sensitive for spec in scene.workflow.variables.values()):
+            return items
         last = max((at for at, item in enumerate(items) if item.type == "message" and item.role == "user"), default=0)
         return [_masked(item, scene) if at < last else item for at, item in enumerate(items)]
 
@@ -191,7 +193,7 @@ class CallAgent(Agent):
                 yield chunk
         except TimeoutError:
             self._listener.model_failed("stalled", None)
-        except APIError as error:
+        except Exception as error:  # noqa: BLE001 - an edge: whatever a plugin raises, the caller hears something
             self._listener.model_failed("failed", error)
         else:
             if completion.said or (completion.called and settings.tool_choice != "none"):

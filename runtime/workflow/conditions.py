@@ -240,6 +240,8 @@ def _plain(complaint: str) -> str:
     complaint = complaint.replace("google.protobuf.Timestamp", "timestamp")
     if "found no matching overload for" in complaint and "double" in complaint and "int" in complaint:
         return f"{complaint}; write double(…) around the whole number"
+    if "found no matching overload for" in complaint and "string" in complaint and "timestamp" in complaint:
+        return f"{complaint}; dates and times are texts such as '2026-05-03', only a datetime is a timestamp"
     if complaint.startswith("Syntax error"):
         return f"{complaint.partition(' expecting ')[0]}; CEL writes && for and, || for or, ! for not, == for equals"
     return complaint
