@@ -36,7 +36,7 @@ def init(
         hint(f"wrote {folder / name}")
     workflow, script = (folder / name for name in _FILES)
     say(f"patchbay validate {workflow}")
-    say(f"patchbay chat {workflow} --script {script}")
+    say(f"patchbay chat {workflow} --script {script} --offline")
     say(f"patchbay workflow publish {workflow} --name front-desk")
 
 
