@@ -10,6 +10,7 @@ from typing import Any
 
 import httpx
 import structlog
+from jsonschema import Draft202012Validator
 
 from runtime.session.ports import ToolCall, ToolOutcome
 from runtime.workflow.config import AgentTool
@@ -17,7 +18,7 @@ from runtime.workflow.graph import CompiledTool
 from tools.base import NO_ARGUMENTS, Tool, ToolContext, ToolError, ToolResult
 from tools.jsonpaths import assigned
 from tools.registry import Registry
-from tools.schema import argument_faults
+from tools.schema import faults_of, validator_of
 from tools.scrub import Scrubber, cut
 
 __all__ = ["MAX_PREVIEW", "MAX_TEXT", "Runner"]
@@ -52,6 +53,7 @@ class Runner:
         self._scrub = Scrubber(self._secrets.values())
         # By identity, with the config itself kept so that the identity stays taken.
         self._made: dict[int, tuple[AgentTool, Tool[Any] | None]] = {}
+        self._validators: dict[int, Draft202012Validator] = {}
 
     def schema(self, tool: CompiledTool) -> dict[str, Json]:
         """Return the function as a model is offered it: `name`, `description`, `parameters` (JSON Schema)."""
@@ -67,7 +69,11 @@ class Runner:
     def faults(self, tool: CompiledTool, arguments: Mapping[str, Json]) -> str:
         """Return what is wrong with the arguments, in words a model can act on; empty when nothing is."""
         made = self._tool(tool.tool)
-        return "" if made is None else argument_faults(made.parameters(), arguments)
+        if made is None:
+            return ""
+        if id(tool.tool) not in self._validators:
+            self._validators[id(tool.tool)] = validator_of(made.parameters())
+        return faults_of(self._validators[id(tool.tool)], arguments)
 
     async def run(self, call: ToolCall) -> ToolOutcome:
         """Run the tool under its timeout. What fails comes back as an outcome with a code and a fixed sentence."""

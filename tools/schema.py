@@ -13,7 +13,7 @@ from referencing.exceptions import Unresolvable
 
 from runtime.workflow.faults import listed
 
-__all__ = ["Parameters", "argument_faults", "checked_schema"]
+__all__ = ["Parameters", "argument_faults", "checked_schema", "faults_of", "validator_of"]
 
 Json = Any
 
@@ -49,8 +49,17 @@ Parameters = Annotated[dict[str, Json], AfterValidator(checked_schema)]
 
 def argument_faults(schema: Mapping[str, Json], arguments: Mapping[str, Json]) -> str:
     """Return what is wrong with the arguments, in words a model can act on; empty when nothing is."""
+    return faults_of(validator_of(schema), arguments)
+
+
+def validator_of(schema: Mapping[str, Json]) -> Draft202012Validator:
+    """Return what checks arguments against `schema`; it costs more to make than to use."""
     # Without a registry of its own jsonschema would fetch a `$ref` from the network.
-    validator = Draft202012Validator(schema, registry=Registry())
+    return Draft202012Validator(schema, registry=Registry())
+
+
+def faults_of(validator: Draft202012Validator, arguments: Mapping[str, Json]) -> str:
+    """Return what is wrong with the arguments, in words a model can act on; empty when nothing is."""
     try:
         found = sorted(validator.iter_errors(arguments), key=lambda fault: [str(part) for part in fault.absolute_path])
     except (Unresolvable, RecursionError):

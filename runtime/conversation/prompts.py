@@ -12,7 +12,7 @@ from runtime.variables import VariableSpec, json_schema, say_back
 from runtime.workflow.graph import Agent, Path
 from runtime.workflow.templates import Template
 
-__all__ = ["arrival", "instructions", "parameters", "refusal", "remembered", "spoken"]
+__all__ = ["Instructions", "arrival", "instructions", "parameters", "refusal", "remembered", "spoken"]
 
 Json = Any
 
@@ -20,7 +20,7 @@ SAID_BY_TYPE = frozenset({"digits", "phone", "email", "date", "time", "datetime"
 
 RULES = """# How this call works
 You speak with a caller on the telephone. Answer in one or two short sentences of plain spoken language: no lists, no markup, no emoji.
-Call a function as soon as it fits; never say that you will do so. A function's answer says what is still missing; ask the caller for that, one thing at a time. Record what the caller tells you with `remember`. Never make up a value, and never ask for what is known."""
+Call a function as soon as it fits; never say that you will do so. A function's answer says what is still missing; ask the caller for that, one thing at a time. Record what the caller tells you with `remember`, and speak in the same message. Never make up a value, and never ask for what is known."""
 
 
 def surroundings(scene: Scene, *, aloud: bool) -> dict[str, Json]:
@@ -103,6 +103,22 @@ def instructions(scene: Scene) -> str:
         _missing(scene),
     ]
     return "\n\n".join(part for part in parts if part)
+
+
+class Instructions:
+    """Remembers the last system prompt for as long as nothing it is made of has changed."""
+
+    def __init__(self) -> None:
+        self._of: tuple[Json, ...] = ()
+        self._text = ""
+
+    def __call__(self, scene: Scene) -> str:
+        state = scene.state
+        # The mappings are compared by identity: the state makes a new one for every change.
+        of = (state.known, state.pending, state.attempts, state.visits, state.asked, state.focus, scene.at.wall.minute)
+        if len(of) != len(self._of) or any(new is not old for new, old in zip(of, self._of, strict=True)):
+            self._of, self._text = of, instructions(scene)
+        return self._text
 
 
 def _language(scene: Scene) -> str:

@@ -69,6 +69,7 @@ class CallAgent(Agent):
         self._patience = DEFAULT_API_CONNECT_OPTIONS
         self.completion = _Completion()
         self.hint: str | None = None
+        self._prompt = prompts.Instructions()
 
     @property
     def tools(self) -> list[llm.Tool | llm.Toolset]:
@@ -158,7 +159,7 @@ class CallAgent(Agent):
     def _read(self, history: llm.ChatContext) -> list[llm.ChatItem]:
         """Return what the model reads: fresh instructions, what was said, and why it is asked where nobody has spoken."""
         said = [item for item in history.items if _is_said(item)]
-        items: list[llm.ChatItem] = [_system(prompts.instructions(self._call.view())), *self._without_secrets(said)]
+        items: list[llm.ChatItem] = [_system(self._prompt(self._call.view())), *self._without_secrets(said)]
         hint, self.hint = self.hint, None
         return [*items, _system(hint)] if hint is not None else items
 
