@@ -78,7 +78,8 @@ def end_entry(scene: Scene, ended_by: Ending) -> None:
     if any(paths.fall_back(scene, name) is not None for name in offered.invalid) or paths.settle(scene):
         return
     shown = masking.MASK if spec.sensitive else entry
-    scene.order(AskModel(f"(The caller keyed in {shown} for {spec.name}.)"))
+    wrong = "".join(f" It is invalid: {fault.why}. Ask for it again." for fault in offered.invalid.values())
+    scene.order(AskModel(f"(The caller keyed in {shown} for {spec.name}.{wrong})"))
 
 
 def _menu_key(scene: Scene, key: str) -> None:
