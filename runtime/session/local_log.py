@@ -124,12 +124,17 @@ class LocalLog:
         self._drop_if_done(segment)
 
     async def housekeep(self) -> None:
-        """Bring what was written to the disk and delete finished files, in a thread."""
+        """Bring what was written to the disk and delete finished files, in a thread; what was begun is finished."""
         if not self._dirty and not self._trash:
             return
         try:
-            chores = self._chores()
-            await asyncio.to_thread(chores.do)
+            work = asyncio.get_running_loop().run_in_executor(None, self._chores().do)
+            try:
+                await asyncio.shield(work)
+            except asyncio.CancelledError:
+                await asyncio.wait({work})
+                work.exception()  # told or not, it has been looked at
+                raise
         except OSError as error:
             self._report("log_unsynced", f"The event log in {self._folder} could not be brought to the disk: {error}.")
 

@@ -103,7 +103,7 @@ def test_an_empty_list(patchbay: Patchbay, store: MemoryStore) -> None:
 def test_what_init_writes_is_a_script(patchbay: Patchbay) -> None:
     patchbay("init", "new")
     steps = read_script("new/script.txt")
-    assert len(steps) == 5
+    assert len(steps) == 4
     assert all(isinstance(step, Say) for step in steps)
 
 

@@ -21,7 +21,7 @@ __all__ = ["Answer", "Call", "CallerTurn"]
 Json = Any
 
 _GREETING = re.compile(r"\W*(?:hello|hi|hey|good (?:morning|afternoon|evening|day))(?: there)?\W*", re.IGNORECASE)
-_KEYED = re.compile(r"\(The caller keyed in .* for [a-z]\w*\.\)")  # how the engine puts a keypad entry
+_KEYED = re.compile(r"\(The caller keyed in .* for [a-z]\w*\..*\)")  # how the engine puts a keypad entry
 _THANKS = re.compile(r"\b(?:thanks|thank you)\b", re.IGNORECASE)
 _SURE = 2.0  # the score a path needs while an answer to something else is awaited
 _UNTOLD = "(given, secret)"
