@@ -10,6 +10,7 @@ from pathlib import Path
 import typer
 
 from cli.logs import log_to_stderr
+from cli.loop import run
 from cli.output import hint
 from cli.running import JSON, OFFLINE, VERSION, WORKFLOW, Choice, Run, open_run, outcome, print_event
 from cli.source import read_script
@@ -62,7 +63,7 @@ def call(
     if out is not None:
         check_writable(out)
     watch = print_event if as_json else Timeline()
-    code = asyncio.run(_call(choice, caller, settings=settings, offline=offline, out=out, watch=watch))
+    code = run(_call(choice, caller, settings=settings, offline=offline, out=out, watch=watch))
     raise typer.Exit(code)
 
 
@@ -106,9 +107,9 @@ async def _call(
     out: Path | None,
     watch: Callable[[EventRow], None],
 ) -> int:
-    async with open_run(choice, channel="voice_test", offline=offline, settings=settings, watch=watch) as run:
-        await place_call(run, caller, out)
-    return outcome(run)
+    async with open_run(choice, channel="voice_test", offline=offline, settings=settings, watch=watch) as opened:
+        await place_call(opened, caller, out)
+    return outcome(opened)
 
 
 async def place_call(run: Run, caller: Caller, out: Path | None) -> None:

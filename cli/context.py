@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ from typing import TypeVar, assert_never
 from urllib.parse import urlsplit
 
 from cli.logs import log_to_stderr
+from cli.loop import run
 from cli.output import hint
 from runtime.errors import Unreachable
 from runtime.session.drain import drain
@@ -71,11 +71,11 @@ def with_store(work: Callable[[CliStore], Awaitable[T]]) -> T:
     settings = Settings.load()
     log_to_stderr(settings)
 
-    async def run() -> T:
+    async def opened_and_closed() -> T:
         async with open_cli_store(settings) as opened:
             return await work(opened)
 
-    return asyncio.run(run())
+    return run(opened_and_closed())
 
 
 async def schema_status(settings: Settings) -> migrations.SchemaStatus:

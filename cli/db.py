@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
-
 import typer
 
 from cli.context import database_url, describe, migrate_database, schema_status
 from cli.logs import log_to_stderr
+from cli.loop import run
 from cli.output import hint, print_json, print_record, say
 from cli.verb import epilog, new_app
 from runtime.settings import Settings, masked_url
@@ -20,7 +19,7 @@ app = new_app("Migrate the database, and say where it is.")
 @app.command(epilog=epilog("DATABASE_URL=postgresql://user:password@host/db patchbay db migrate"))
 def migrate() -> None:
     """Bring the database to this release's schema; the embedded one is migrated by every command that opens it."""
-    applied = asyncio.run(migrate_database(_settings()))
+    applied = run(migrate_database(_settings()))
     for migration in applied:
         say(f"{migration.version} {migration.name}")
     hint(f"{len(applied)} migrations applied" if applied else "Nothing to do: the database has this release's schema.")
@@ -30,7 +29,7 @@ def migrate() -> None:
 def status(as_json: bool = typer.Option(False, "--json", help="Print one JSON object.")) -> None:
     """Compare the database's schema with this release's; changes nothing."""
     settings = _settings()
-    found = asyncio.run(schema_status(settings))
+    found = run(schema_status(settings))
     place = "embedded" if settings.database_url is None else masked_url(settings.database_url)
     if as_json:
         versions = {"applied": found.applied, "pending": found.pending, "unknown": found.unknown}
@@ -43,7 +42,7 @@ def status(as_json: bool = typer.Option(False, "--json", help="Print one JSON ob
 def url() -> None:
     """Print the database's URL, with its password. The embedded one answers only while a Patchbay process runs."""
     settings = _settings()
-    say(asyncio.run(database_url(settings)))
+    say(run(database_url(settings)))
     if settings.database_url is None:
         hint("The embedded Postgres answers while a Patchbay process runs, for example `patchbay chat`.")
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from importlib.resources import files
 from pathlib import Path
 from time import monotonic
@@ -14,6 +13,7 @@ from rich.text import Text
 from cli.call import Caller, check_writable, place_call
 from cli.context import open_cli_store
 from cli.logs import log_to_stderr
+from cli.loop import run
 from cli.output import console, hint, plain
 from cli.running import Choice, open_run, outcome, print_event
 from cli.source import read_script, read_workflow
@@ -65,7 +65,7 @@ def demo(
     settings = replace_home(settings, settings.make_home() / "demo")
     recording = out or settings.make_home() / "call.wav"
     check_writable(recording)
-    raise typer.Exit(asyncio.run(_demo(settings, recording, as_json=as_json)))
+    raise typer.Exit(run(_demo(settings, recording, as_json=as_json)))
 
 
 def replace_home(settings: Settings, home: Path) -> Settings:
@@ -84,11 +84,11 @@ async def _demo(settings: Settings, recording: Path, *, as_json: bool) -> int:
         caller = Caller(steps=read_script(str(folder / "billing.txt")))
         watch = print_event if as_json else Timeline()
         choice = Choice(version=version.id)
-        async with open_run(choice, channel="voice_test", offline=True, settings=settings, watch=watch) as run:
-            await place_call(run, caller, recording)
-    code = outcome(run)
+        async with open_run(choice, channel="voice_test", offline=True, settings=settings, watch=watch) as call:
+            await place_call(call, caller, recording)
+    code = outcome(call)
     if not as_json:
-        await _summary(settings, run.session_id, recording)
+        await _summary(settings, call.session_id, recording)
     return code
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 import uuid
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -13,9 +15,9 @@ from typing import Any, Literal
 import typer
 
 from cli.context import CliStore, open_cli_store
-from cli.output import hint, print_json
+from cli.output import hint, plain, print_json
 from cli.source import WorkflowSource, read_workflow
-from runtime.errors import ConfigRefused, UsageFault
+from runtime.errors import ConfigRefused, NotFound, UsageFault
 from runtime.harness.transcript import transcript
 from runtime.session.call_session import SystemClock
 from runtime.session.event_log import EventLog
@@ -51,6 +53,7 @@ LATER = {
     "on_end": "session.on_end",
     "analysis": "session.analysis",
     "voicemail": "session.voicemail",
+    "ignore": "turn.interruption.ignore",
     "transfer_call": "paths that transfer the call (here a transfer fails and the call goes on)",
 }
 
@@ -137,8 +140,15 @@ async def _version(store: CliStore, choice: Choice, source: WorkflowSource | Non
     if source is not None:
         return await store.store.save_draft(store.organization.id, source.name, source.accepted())
     if choice.version is not None:
-        return await store.store.version(choice.version)
+        return await _by_id(store, choice.version)
     return await store.store.published_version(store.organization.id, choice.workflow or "")
+
+
+async def _by_id(store: CliStore, version_id: str) -> VersionRow:
+    version = await store.store.version(version_id)
+    if version.organization_id != store.organization.id:
+        raise NotFound(f"There is no workflow version '{plain(version_id)}'.", remedy="See: patchbay workflow list")
+    return version
 
 
 def _compiled(version: VersionRow, *, offline: bool) -> Workflow:
@@ -163,6 +173,9 @@ def _note_what_comes_later(workflow: Workflow) -> None:
 def _uses(config: WorkflowConfig, key: str) -> bool:
     if key == "knowledge":
         return any(agent.knowledge for agent in config.agents)
+    if key == "ignore":
+        turns = [config.defaults.turn, *(agent.turn for agent in config.agents)]
+        return any(turn.interruption.ignore for turn in turns if turn is not None)
     if key == "transfer_call":
         paths = [*config.global_paths, *(path for agent in config.agents for path in agent.paths)]
         return any(path.transfer_call is not None for path in paths)
@@ -180,10 +193,19 @@ async def _open(
     channel, offline, stored = kind
     settings = store.settings
     keyring = store.keyring
-    plain, secrets = await _workspace(store)
+    workspace, secrets = await _workspace(store)
     log = await EventLog.open(settings.events_folder, store.store)
     stack.push_async_callback(log.aclose)
     client = await stack.enter_async_context(open_client(settings.allow_private_hosts.allows))
+    providers = Providers(
+        offline=offline,
+        secrets=secrets,
+        stored=stored,
+        allowed=settings.allow_private_hosts.allows,
+        vocabulary=heard_words(workflow),
+    )
+    stack.push_async_callback(providers.aclose)
+    _make_all(providers, workflow, text=channel == "chat_test")
     release = installed_version("patchbay")
     row = CallRow(
         id=str(uuid.uuid4()),
@@ -195,31 +217,52 @@ async def _open(
         started_at=datetime.now(UTC),
         runtime_version=release,
     )
-    clock = SystemClock()
+    clock = SystemClock(scripted=channel == "chat_test")
     call_log = log.open_call(row)
     events: list[EventRow] = []
     call_log.subscribe(events.append)
     if watch is not None:
-        call_log.subscribe(watch)
+        call_log.subscribe(_while_somebody_reads(watch))
     plan = CallPlan(
         workflow=workflow,
         log=call_log,
         clock=clock,
         tools=Runner(default_registry(), http=client, secrets=secrets),
-        providers=Providers(
-            offline=offline,
-            secrets=secrets,
-            stored=stored,
-            allowed=settings.allow_private_hosts.allows,
-            vocabulary=heard_words(workflow),
-        ),
+        providers=providers,
         encrypt=keyring.encrypt,
         runtime_version=release,
         workflow_id=version.workflow_id,
-        workspace=plain,
+        workspace=workspace,
     )
     live = await stack.enter_async_context(open_call(plan, text=channel == "chat_test"))
     return Run(live, clock, workflow, version, store, log, events)
+
+
+def _make_all(providers: Providers, workflow: Workflow, *, text: bool) -> None:
+    """Make what every agent needs: what is missing is told before there is a call that it would end."""
+    for agent in workflow.agents.values():
+        providers.llm(agent)
+        if not text:
+            providers.stt(agent)
+            providers.tts(agent)
+            providers.vad(agent)
+
+
+def _while_somebody_reads(watch: Callable[[EventRow], None]) -> Callable[[EventRow], None]:
+    """Return `watch`, silenced once nobody reads stdout any more (`| head`): the call goes on and is recorded."""
+    closed = False
+
+    def tell(event: EventRow) -> None:
+        nonlocal closed
+        if closed:
+            return
+        try:
+            watch(event)
+        except (BrokenPipeError, SystemExit):  # Rich makes the one into the other
+            closed = True
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+    return tell
 
 
 async def _workspace(store: CliStore) -> tuple[Mapping[str, str], Mapping[str, str]]:

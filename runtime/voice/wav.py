@@ -64,7 +64,7 @@ def read_wav(source: str | Path | bytes, rate: int = 16000) -> Samples:
         reason = (
             "is compressed or holds floating-point numbers" if "unknown format" in str(error) else "is not a WAV file"
         )
-        raise UsageFault(f"{name} {reason} ({error or 'it ends too early'}).", remedy=_REMEDY) from error
+        raise UsageFault(f"{name} {reason} ({str(error) or 'it ends too early'}).", remedy=_REMEDY) from error
     if width not in {1, 2, 3, 4} or not channels or not own_rate:
         raise UsageFault(f"{name} has samples of {width * 8} bits, which cannot be read.", remedy=_REMEDY)
     samples = _mono(raw, width, channels)
