@@ -3,6 +3,8 @@ SHELL := /bin/bash
 PYTHON ?= $(shell for p in python3.11 python3.13 python3 python3.12; do $$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))' 2>/dev/null && { command -v $$p; break; }; done)
 BIN := .venv/bin
 STAMP := .venv/.ready
+# The tests start many processes; without bytecode each compiles everything anew.
+export PYTHONDONTWRITEBYTECODE =
 
 .PHONY: setup demo check format lint types layers unit test soak bench lock clean
 
