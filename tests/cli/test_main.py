@@ -15,6 +15,8 @@ from runtime.workflow.faults import Fault
 from tests.cli.conftest import Patchbay
 
 HEAVY = ("livekit", "numpy", "asyncpg", "dateparser", "rich", "pydantic", "structlog", "asyncio")
+
+
 def test_help_lists_every_verb_and_loads_nothing_heavy() -> None:
     code = f"import sys; from cli.main import app\ntry: app(['--help'])\nfinally: print([m for m in {HEAVY} if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=30)
