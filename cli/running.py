@@ -197,6 +197,7 @@ async def _open(
     log = await EventLog.open(settings.events_folder, store.store)
     stack.push_async_callback(log.aclose)
     client = await stack.enter_async_context(open_client(settings.allow_private_hosts.allows))
+    text = channel == "chat_test"
     providers = Providers(
         offline=offline,
         secrets=secrets,
@@ -205,20 +206,9 @@ async def _open(
         vocabulary=heard_words(workflow),
     )
     stack.push_async_callback(providers.aclose)
-    _make_all(providers, workflow, text=channel == "chat_test")
-    release = installed_version("patchbay")
-    row = CallRow(
-        id=str(uuid.uuid4()),
-        organization_id=version.organization_id,
-        workflow_version_id=version.id,
-        channel=channel,
-        direction="inbound",
-        is_test=True,
-        started_at=datetime.now(UTC),
-        runtime_version=release,
-    )
-    clock = SystemClock(scripted=channel == "chat_test")
-    call_log = log.open_call(row)
+    _make_all(providers, workflow, text=text)
+    clock = SystemClock(scripted=text)
+    call_log = log.open_call(_row(version, channel))
     events: list[EventRow] = []
     call_log.subscribe(events.append)
     if watch is not None:
@@ -230,12 +220,25 @@ async def _open(
         tools=Runner(default_registry(), http=client, secrets=secrets),
         providers=providers,
         encrypt=keyring.encrypt,
-        runtime_version=release,
+        runtime_version=installed_version("patchbay"),
         workflow_id=version.workflow_id,
         workspace=workspace,
     )
-    live = await stack.enter_async_context(open_call(plan, text=channel == "chat_test"))
+    live = await stack.enter_async_context(open_call(plan, text=text))
     return Run(live, clock, workflow, version, store, log, events)
+
+
+def _row(version: VersionRow, channel: Channel) -> CallRow:
+    return CallRow(
+        id=str(uuid.uuid4()),
+        organization_id=version.organization_id,
+        workflow_version_id=version.id,
+        channel=channel,
+        direction="inbound",
+        is_test=True,
+        started_at=datetime.now(UTC),
+        runtime_version=installed_version("patchbay"),
+    )
 
 
 def _make_all(providers: Providers, workflow: Workflow, *, text: bool) -> None:
