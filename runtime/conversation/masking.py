@@ -11,12 +11,17 @@ from runtime.conversation.state import CallState
 from runtime.variables import UNMISTAKABLE, Context, VariableSpec, find_all, said
 from runtime.workflow.graph import Workflow
 
-__all__ = ["MASK", "awaited", "hidden", "tells"]
+__all__ = ["MASK", "any_secret", "awaited", "hidden", "tells"]
 
 Json = Any
 MASK = "•••"
 TEXTS = ("text", "spoken_text", "raw", "digits", "entry", "result_preview", "message", "why")
 TABLES = ("values", "arguments")
+
+
+def any_secret(workflow: Workflow) -> bool:
+    """Whether the workflow has a sensitive variable at all; most have none and pay nothing for masking."""
+    return any(spec.sensitive for spec in workflow.variables.values())
 
 
 def awaited(workflow: Workflow, state: CallState) -> bool:
