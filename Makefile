@@ -44,7 +44,7 @@ check: lint types layers unit
 
 # Everything but the long outages: `check`, then the tests with real servers and real audio.
 test: check
-	@$(BIN)/pytest -m "(server or live) and not soak"
+	@$(BIN)/pytest -m "(server or live) and not soak" --timeout 180
 
 soak: setup
 	@$(BIN)/pytest -m soak --timeout 1800
