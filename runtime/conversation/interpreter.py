@@ -33,7 +33,7 @@ def advance(
     Pure: the same arguments give the same step. A signal before `CallBegan` or after the call's end changes nothing.
     """
     scene = Scene(workflow, workspace, state, signal.at)
-    if isinstance(signal, FROM_OUTSIDE):
+    if isinstance(signal, FROM_OUTSIDE) and not state.ending:
         scene.cause = None
     if state.ended or state.started == isinstance(signal, ev.CallBegan):
         return scene.done(Reply("The call is over.", accepted=False, moved=True, needs_answer=False))
@@ -160,8 +160,9 @@ def _answer_ended(scene: Scene, signal: ev.AnswerEnded) -> None:
     if paths.otherwise(scene):
         return
     unread = [scene.workflow.variables[name] for name, held in state.pending.items() if held.read_back_turn is None]
-    if unread and state.spoken < MAX_UNASKED:
-        # The model was told to read it back and did not: the engine does.
+    asked = any(held.read_back_turn == state.turn for held in state.pending.values())
+    if unread and not asked and state.spoken < MAX_UNASKED:
+        # The model was told to read it back and did not: the engine does, one value at a time.
         aloud = say_back(
             unread[0], state.pending[unread[0].name].value, scene.language, spell=unread[0].confirm == "spell"
         )

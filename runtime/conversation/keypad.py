@@ -41,6 +41,16 @@ def _expected(scene: Scene) -> VariableSpec | None:
         spec = scene.workflow.variables[name]
         if spec.dtmf and name not in scene.state.known:
             return spec
+    return _correctable(scene)
+
+
+def _correctable(scene: Scene) -> VariableSpec | None:
+    """What was keyed for the path whose guard then refused it may be keyed again."""
+    path = scene.workflow.paths.get(scene.state.guarded or "")
+    for spec in path.variables if path is not None else ():
+        known = scene.state.known.get(spec.name)
+        if spec.dtmf and known is not None and known.source == "dtmf":
+            return spec
     return None
 
 

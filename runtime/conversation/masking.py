@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -36,12 +37,15 @@ def awaited(workflow: Workflow, state: CallState) -> bool:
     )
 
 
-def hidden(workflow: Workflow, state: CallState, fact: ev.Fact, context: Context) -> dict[str, Json]:
-    """Return, for each payload key of `fact` that must not be stored in clear, what stands in its place."""
+def hidden(workflow: Workflow, state: CallState, fact: ev.Fact, context: Context, before: str = "") -> dict[str, Json]:
+    """Return, for each payload key of `fact` that must not be stored in clear, what stands in its place.
+
+    `before` is what the caller had begun to dictate when the signal came: the end of a secret is one, too.
+    """
     secrets = [spec for spec in workflow.variables.values() if spec.sensitive]
     if not secrets:
         return {}
-    mask = _Mask(workflow, secrets, state, context)
+    mask = _Mask(workflow, secrets, state, context, before)
     if isinstance(fact, ev.VariableFact):
         return mask.variable(fact)
     return mask.texts(fact) | mask.tables(fact) | mask.lists(fact)
@@ -57,11 +61,13 @@ def _written(held: Json, text: str) -> bool:
     if isinstance(held, bool):
         return False
     items = held.values() if isinstance(held, Mapping) else (held,)
-    return all(str(item) in text for item in items)
+    return all(re.search(rf"(?<!\w){re.escape(str(item))}(?!\w)", text) for item in items)
 
 
 class _Mask:
-    def __init__(self, workflow: Workflow, secrets: list[VariableSpec], state: CallState, context: Context) -> None:
+    def __init__(
+        self, workflow: Workflow, secrets: list[VariableSpec], state: CallState, context: Context, before: str = ""
+    ) -> None:
         self._secrets = {spec.name: spec for spec in secrets}
         menu = workflow.agents[state.agent_id].dtmf if state.agent_id is not None else {}
         self._menu = set(menu)
@@ -73,7 +79,7 @@ class _Mask:
             if held is not None
         ]
         self._context = context
-        self._before = " ".join(state.partials)
+        self._before = before
         self._waiting = awaited(workflow, state)
 
     def variable(self, fact: ev.VariableFact) -> dict[str, Json]:
@@ -81,7 +87,7 @@ class _Mask:
             keys = ["value", "raw"]
         else:
             keys = ["raw"] if self._tells(fact.raw) else []
-            keys += ["value"] if self.holds(fact.value) else []
+            keys += ["value"] if self._same(fact.value) else []
         return {key: MASK for key in keys if getattr(fact, key) is not None}
 
     def texts(self, fact: ev.Fact) -> dict[str, Json]:
@@ -123,7 +129,10 @@ class _Mask:
         return name in self._secrets or self._waiting or self._tells(value)
 
     def _named_or_held(self, name: str, value: Json) -> bool:
-        return name in self._secrets or self.holds(value)
+        return name in self._secrets or self._same(value)
+
+    def _same(self, value: Json) -> bool:
+        return not isinstance(value, bool) and any(str(held) == str(value) for _, held in self._values)
 
     def holds(self, value: Json) -> bool:
         """Whether it contains a sensitive value that is known."""

@@ -53,7 +53,8 @@ class Scene:
         self.state = state
         self.at = at
         self.said: list[str] = []
-        self.cause: int | None = state.turn_seq or (1 if state.started else None)
+        self.cause: int | None = state.cue
+        self._before = " ".join(state.partials)
         self._secret = masking.any_secret(workflow)
         self._facts: list[ev.Fact] = []
         self._commands: list[Command] = []
@@ -90,7 +91,7 @@ class Scene:
         if issubclass(kind, ev.AgentFact) and self.state.agent_id is not None:
             common |= {"agent_id": self.state.agent_id, "agent_name": self.agent.name}
         fact = kind.model_validate(common | {key: storable(value) for key, value in fields.items()})
-        if self._secret and (hidden := masking.hidden(self.workflow, self.state, fact, self.context)):
+        if self._secret and (hidden := masking.hidden(self.workflow, self.state, fact, self.context, self._before)):
             fact = fact.model_copy(update={"hidden": hidden})
         self.state = apply(self.state, fact)
         self._facts.append(fact)

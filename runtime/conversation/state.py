@@ -63,7 +63,8 @@ class CallState:
     visits: Mapping[str, int] = field(default_factory=dict)
     turn: int = 0
     turn_ms: int = 0
-    turn_seq: int | None = None
+    cue: int | None = None
+    """The event that what follows from no signal of its own follows from: the caller's turn, a path, a silence."""
     path_turn: int | None = None
     automatic: frozenset[str] = frozenset()
     faulted: frozenset[str] = frozenset()
@@ -74,6 +75,7 @@ class CallState:
     attempted: frozenset[str] = frozenset()
     asked: str | None = None
     focus: str | None = None
+    guarded: str | None = None
     heard: tuple[str, ...] = ()
     keyed: tuple[str, ...] = ()
     found: tuple[tuple[str, str], ...] = ()
@@ -121,6 +123,7 @@ def _(fact: ev.CallStarted, state: CallState) -> CallState:
     return _with(
         state,
         started=True,
+        cue=state.seq + 1,
         session_id=fact.session_id,
         channel=fact.channel,
         direction=fact.direction,
@@ -142,6 +145,7 @@ def _(fact: ev.AgentEntered, state: CallState) -> CallState:
         visits={**state.visits, fact.agent_id: state.visits.get(fact.agent_id, 0) + 1},
         focus=None,
         asked=None,
+        guarded=None,
     )
 
 
@@ -155,6 +159,8 @@ def _(fact: ev.AgentExited, state: CallState) -> CallState:
 def _(fact: ev.PathTaken, state: CallState) -> CallState:
     return _with(
         state,
+        cue=state.seq + 1,
+        guarded=None,
         path_turn=fact.turn,
         automatic=state.automatic | {fact.path_id} if fact.by == "rule" else state.automatic,
         last_taken={**state.last_taken, fact.path_id: fact.turn},
@@ -169,7 +175,7 @@ def _(fact: ev.PathTaken, state: CallState) -> CallState:
 def _(fact: ev.PathRefused, state: CallState) -> CallState:
     if fact.reason in {"missing", "invalid", "unconfirmed"}:
         return _with(state, focus=fact.path_id)
-    return state
+    return _with(state, guarded=fact.path_id) if fact.reason == "guard" else state
 
 
 @_apply.register
@@ -223,7 +229,7 @@ def _(fact: ev.UserTurn, state: CallState) -> CallState:
     return _with(
         state,
         turn=fact.turn,
-        turn_seq=state.seq + 1,
+        cue=state.seq + 1,
         turn_ms=fact.elapsed_ms if fact.end_ms is None else fact.end_ms,
         automatic=frozenset(),
         faulted=frozenset(),
@@ -262,7 +268,7 @@ def _(fact: ev.DtmfReceived, state: CallState) -> CallState:
 
 @_apply.register
 def _(fact: ev.SilenceElapsed, state: CallState) -> CallState:
-    return _with(state, silences=fact.prompt)
+    return _with(state, silences=fact.prompt, cue=state.seq + 1)
 
 
 @_apply.register

@@ -27,6 +27,9 @@ Json = Any
 RawTool = llm.RawFunctionTool[Any, Any]
 Chunk = llm.ChatChunk | str | FlushSentinel
 
+SIBLINGS_TURNS = 8
+"""Turns of the loop in which the other calls of an answer begin; one that LiveKit refuses by itself never does."""
+
 APOLOGIES = {
     "de": "Entschuldigung, das hat gerade nicht geklappt. Könnten Sie das bitte wiederholen?",
     "fr": "Excusez-moi, cela n'a pas fonctionné. Pouvez-vous répéter, s'il vous plaît ?",
@@ -49,7 +52,8 @@ class _Completion:
     """One answer of the model while it streams."""
 
     text: str = ""
-    called: bool = False
+    calls: int = 0
+    begun: int = 0
     ended: asyncio.Event = field(default_factory=asyncio.Event)
 
     @property
@@ -69,6 +73,7 @@ class CallAgent(Agent):
         self._patience = DEFAULT_API_CONNECT_OPTIONS
         self.completion = _Completion()
         self.hint: str | None = None
+        self.secret_turns: set[str] = set()
         self._prompt = prompts.Instructions()
 
     @property
@@ -93,6 +98,7 @@ class CallAgent(Agent):
         async def follow(raw_arguments: dict[str, object], context: RunContext[None]) -> ToolResult:
             del context
             call = self._call
+            self.completion.begun += 1
             reply = call.submit(PathAsked(at=call.instant(), stay=stay, path_id=path.id, values=raw_arguments))
             return await self._result(reply, stay)
 
@@ -102,6 +108,7 @@ class CallAgent(Agent):
         async def remember(raw_arguments: dict[str, object], context: RunContext[None]) -> ToolResult:
             del context
             call = self._call
+            self.completion.begun += 1
             reply = call.submit(ValuesGiven(at=call.instant(), stay=stay, values=raw_arguments))
             return await self._result(reply, stay, only_records=True)
 
@@ -114,6 +121,7 @@ class CallAgent(Agent):
 
     def _tool(self, tool: CompiledTool, stay: int) -> RawTool:
         async def run(raw_arguments: dict[str, object], context: RunContext[None]) -> ToolResult:
+            self.completion.begun += 1
             answer = await self._call.run_tool(tool, context.function_call.call_id, raw_arguments, stay)
             await self.completion.ended.wait()
             return ToolResult(answer.text, reply_required=answer.needs_answer and self._still_here(stay))
@@ -124,6 +132,10 @@ class CallAgent(Agent):
         """Answer the model once its completion has ended: only then is it known what else it said and asked for."""
         completion = self.completion
         await completion.ended.wait()
+        for _ in range(SIBLINGS_TURNS):
+            if completion.begun >= completion.calls:
+                break
+            await asyncio.sleep(0)
         if reply is None:
             return ToolResult("", reply_required=False)
         needed = reply.needs_answer or (only_records and not completion.said and not reply.moved)
@@ -168,8 +180,13 @@ class CallAgent(Agent):
         scene = self._call.view()
         if not any(spec.sensitive for spec in scene.workflow.variables.values()):
             return items
-        last = max((at for at, item in enumerate(items) if item.type == "message" and item.role == "user"), default=0)
-        return [_masked(item, scene) if at < last else item for at, item in enumerate(items)]
+        last = max((at for at, item in enumerate(items) if _by_caller(item)), default=0)
+        kept: list[llm.ChatItem] = []
+        secret_turn = False
+        for at, item in enumerate(items):
+            secret_turn = item.id in self.secret_turns if _by_caller(item) else secret_turn
+            kept.append(_masked(item, scene, secret_turn=secret_turn) if at < last else item)
+        return kept
 
     async def transcription_node(
         self, text: AsyncIterable[str | TimedString], model_settings: ModelSettings
@@ -197,10 +214,10 @@ class CallAgent(Agent):
         except Exception as error:  # noqa: BLE001 - an edge: whatever a plugin raises, the caller hears something
             self._listener.model_failed("failed", error)
         else:
-            if completion.said or (completion.called and settings.tool_choice != "none"):
+            if completion.said or (completion.calls and settings.tool_choice != "none"):
                 return
             self._listener.model_failed("empty", None)
-        if not completion.called or settings.tool_choice == "none":
+        if not completion.calls or settings.tool_choice == "none":
             yield " " + APOLOGIES.get(self._call.view().language.split("-")[0], APOLOGY)
 
     async def _chat(
@@ -225,9 +242,16 @@ def _system(text: str) -> llm.ChatMessage:
     return llm.ChatMessage(role="system", content=[text], created_at=0)
 
 
-def _masked(item: llm.ChatItem, scene: Scene) -> llm.ChatItem:
+def _by_caller(item: llm.ChatItem) -> bool:
+    return item.type == "message" and item.role == "user"
+
+
+def _masked(item: llm.ChatItem, scene: Scene, *, secret_turn: bool) -> llm.ChatItem:
+    """Return the item without what is sensitive; of a turn in which it was awaited only the agent's words are kept."""
+
     def secret(text: str) -> bool:
-        return masking.tells(scene.workflow, scene.state, text, scene.context)
+        spoken_by_agent = item.type == "message" and item.role == "assistant"
+        return (secret_turn and not spoken_by_agent) or masking.tells(scene.workflow, scene.state, text, scene.context)
 
     if item.type == "message" and secret(item.text_content or ""):
         return item.model_copy(update={"content": [masking.MASK]})
@@ -251,4 +275,4 @@ def _note(completion: _Completion, chunk: Chunk, *, may_call: bool) -> None:
         completion.text += chunk
     elif isinstance(chunk, llm.ChatChunk) and chunk.delta is not None:
         completion.text += chunk.delta.content or ""
-        completion.called = completion.called or (may_call and bool(chunk.delta.tool_calls))
+        completion.calls += len(chunk.delta.tool_calls) if may_call else 0

@@ -15,6 +15,7 @@ from livekit.agents import (
 )
 
 from runtime.conversation import events as ev
+from runtime.conversation import masking
 from runtime.conversation.values import awaited_variable
 from runtime.session.call_session import CallSession
 from runtime.variables import is_partial
@@ -56,6 +57,8 @@ class Bridge:
         if not text:
             return False
         line, metrics = self._line, message.metrics
+        if self.agent is not None and masking.awaited(self._call.workflow, self._call.state):
+            self.agent.secret_turns.add(message.id)
         line.turn_in_hand, line.reply_wanted = True, False
         try:
             self._call.submit(
@@ -118,7 +121,7 @@ class Bridge:
         quiet = not self._line.speaking and self._session.user_state != "speaking"
         if heard == tuple(self._heard) and quiet and not self._call.state.ending:
             text = " ".join(heard)
-            self._line.hear_text(text, llm.ChatMessage(role="user", content=[text]), self.turn_heard)
+            self._line.hear_text(llm.ChatMessage(role="user", content=[text]), self.turn_heard)
 
     # ------------------------------------------------------------ the agent
 

@@ -88,7 +88,7 @@ class SessionLine:
 
     # ------------------------------------------------------------ speaking
 
-    def ask_model(self, user_text: str | None = None, hint: str | None = None) -> None:
+    def ask_model(self, user_text: str | llm.ChatMessage | None = None, hint: str | None = None) -> None:
         """Let the model answer; `user_text` is a turn that did not come as speech, `hint` says why it is asked."""
         if self.agent is not None:
             self.agent.hint = hint
@@ -112,7 +112,7 @@ class SessionLine:
             )
         if command.text:
             self._soon(lambda: self._say(command.text, interruptible=command.interruptible))
-        elif command.ask_model:
+        if command.ask_model:
             hint = GREET if self._call.state.turn == 0 else TAKE_OVER
             self._soon(lambda: self.ask_model(hint=hint))
 
@@ -187,7 +187,7 @@ class SessionLine:
 
     # ------------------------------------------------------------ turns by text
 
-    def hear_text(self, text: str, message: llm.ChatMessage, heard: Callable[[llm.ChatMessage], bool]) -> None:
+    def hear_text(self, message: llm.ChatMessage, heard: Callable[[llm.ChatMessage], bool]) -> None:
         """Take a turn that came as text: the rules first, then the model where they want it to.
 
         As a spoken one, it cuts off what is being said: two answers at once would be given by two agents.
@@ -197,7 +197,7 @@ class SessionLine:
             if speech.allow_interruptions:
                 speech.interrupt()
         if heard(message):
-            self.ask_model(text)
+            self.ask_model(message)
         else:
             self.agent.keep(message)
 

@@ -98,7 +98,7 @@ class LiveCall:
     def hear_text(self, text: str) -> None:
         """Take a caller's turn that came as text."""
         message = llm.ChatMessage(role="user", content=[text])
-        self.line.hear_text(text, message, self.bridge.turn_heard)
+        self.line.hear_text(message, self.bridge.turn_heard)
 
     def press(self, keys: str) -> None:
         """Take the caller's keys."""

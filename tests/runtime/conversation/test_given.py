@@ -202,3 +202,47 @@ def test_the_correction_of_a_secret_is_masked_and_so_is_a_copy_of_it() -> None:
     assert "9997" not in stored
     assert "nine nine nine seven" not in stored
     assert [fact.payload()["digits"] for fact in play.history if isinstance(fact, ev.DtmfReceived)] == ["•••"] * 4
+
+
+def test_one_yes_confirms_one_value() -> None:
+    config = front_desk()
+    config["agents"][0]["paths"][0]["required_variables"].append({"name": "email", "data_type": "email"})
+    play = Play(compiled(config)).begin().say("my bill please")
+    play.path("p-billing", customer_id="4271", email="a@b.org")
+    play.agent("Let me see.")
+    order = next(command for command in play.commands if isinstance(command, Say))
+    play.send(ev.AgentSpoke, text=order.text, spoken_text=order.text, reads_back=order.reads_back)
+    play.send(ev.AnswerEnded)
+    assert not any(isinstance(command, Say) for command in play.commands), "one read-back at a time"
+    play.say("yes")
+    assert list(play.state.known) == [order.reads_back]
+
+
+def test_a_keyed_value_that_the_guard_refused_may_be_keyed_again() -> None:
+    play = Play().begin().keys("0000#")
+    play.path("p-billing")
+    assert play.last("path_refused").reason == "guard"
+    play.keys("4271#")
+    assert play.last("variable_corrected").value == "4271"
+
+
+def test_a_secret_inside_a_longer_number_hides_nothing() -> None:
+    play = Play().begin().say("123456 please")
+    play.remember(customer_id="123456")
+    play.path("p-billing")
+    play.say("my pin is one two three four")
+    play.remember(pin="1234")
+    play.send(ev.CallStopped, reason="caller_hangup")
+    assert play.last("call_ended").payload()["variables"] == {"customer_id": "123456", "pin": "•••"}
+
+
+def test_what_an_agent_says_follows_from_what_made_it_speak() -> None:
+    play = Play().begin().say("4271 please")
+    play.path("p-billing", customer_id="4271")
+    play.agent("Billing here.")
+    taken = next(i for i, f in enumerate(play.history, 1) if f.event_type == "path_taken")
+    assert play.last("agent_turn").caused_by == taken
+    play.send(ev.TimerFired, name="silence")
+    play.agent("Are you still there?")
+    silence = next(i for i, f in enumerate(play.history, 1) if f.event_type == "silence_elapsed")
+    assert play.last("agent_turn").caused_by == silence
