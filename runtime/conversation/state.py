@@ -237,25 +237,29 @@ def _(fact: ev.UserTurn, state: CallState) -> CallState:
         partials=(*state.partials, fact.text) if fact.partial else (),
         heard=state.heard if keyed else (*state.heard, fact.text)[-MAX_HEARD:],
         keyed=(*state.keyed, fact.text)[-MAX_HEARD:] if keyed else state.keyed,
-        pending={name: _unanswered(held, fact.turn) for name, held in state.pending.items()},
+        pending=_unanswered(state.pending, fact.turn),
         entry_full=keyed and state.entry_full,
         silences=0,
         spoken=0,
     )
 
 
-def _unanswered(held: Pending, turn: int) -> Pending:
+def _unanswered(pending: Mapping[str, Pending], turn: int) -> Mapping[str, Pending]:
     """A read-back is answered in the very next turn; after that it has to be read back again."""
-    missed = held.read_back_turn is not None and held.read_back_turn < turn - 1
-    return replace(held, read_back_turn=None) if missed else held
+    missed = {
+        name: replace(held, read_back_turn=None)
+        for name, held in pending.items()
+        if held.read_back_turn is not None and held.read_back_turn < turn - 1
+    }
+    return {**pending, **missed} if missed else pending
 
 
 @_apply.register
 def _(fact: ev.AgentTurn, state: CallState) -> CallState:
-    pending = {
-        name: replace(held, read_back_turn=fact.turn) if name in fact.read_back else held
-        for name, held in state.pending.items()
+    heard = {
+        name: replace(held, read_back_turn=fact.turn) for name, held in state.pending.items() if name in fact.read_back
     }
+    pending = {**state.pending, **heard} if heard else state.pending
     return _with(state, pending=pending, spoken=state.spoken + 1)
 
 

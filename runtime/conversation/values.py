@@ -170,6 +170,8 @@ def _withdraw(scene: Scene, spec: VariableSpec, why: str, *, failed: bool = Fals
 
 def answer_read_backs(scene: Scene, text: str) -> tuple[str, ...]:
     """Let the caller's own yes or no settle what was read back just before; return what was denied."""
+    if not scene.state.pending:
+        return ()
     answer = affirmation(text, scene.language)
     denied = []
     for name, held in list(scene.state.pending.items()):
