@@ -26,14 +26,16 @@ _JSON = typer.Option(False, "--json", help="Print one JSON object.")
 @app.command(epilog=epilog("patchbay workflow publish workflow.yaml --name front-desk"))
 def publish(
     file: str = typer.Argument(metavar="FILE", help="JSON or YAML; - is standard input."),
-    name: str = typer.Option("", "--name", help="The workflow's name; without it, the file's.", show_default=False),
+    name: str | None = typer.Option(
+        None, "--name", help="The workflow's name; without it, the file's.", show_default=False
+    ),
     as_json: bool = _JSON,
 ) -> None:
     """Publish a workflow: the next call runs it. The same content again is no new version."""
     log_to_stderr()
     source = read_workflow(file)
     config = source.accepted()
-    row = with_store(lambda opened: _publish(opened, _checked_name(name or source.name), config))
+    row = with_store(lambda opened: _publish(opened, _checked_name(source.name if name is None else name), config))
     print_faults(source.validation.faults, err=True)
     if as_json:
         print_json(row)

@@ -30,7 +30,9 @@ def surroundings(scene: Scene, *, aloud: bool) -> dict[str, Json]:
     for name, known in state.known.items():
         spec = scene.workflow.variables[name]
         if not spec.sensitive:
-            values[name] = say_back(spec, known.value, scene.language) if aloud else known.value
+            # A template may ask `{% if extra %}` or compare; only texts are turned into what a voice says.
+            plain_value = not aloud or isinstance(known.value, bool | int | float)
+            values[name] = known.value if plain_value else say_back(spec, known.value, scene.language)
     return values | {
         "call": {"id": state.session_id, "channel": state.channel, "direction": state.direction},
         "caller": {"number": state.caller or "", "dialled": state.dialled or ""},

@@ -10,6 +10,7 @@ from typing import Any, Literal, TypeAlias
 from cel_expr_python import cel
 
 from runtime.variables import VariableSpec
+from runtime.workflow.cel_literals import unusable_literal
 from runtime.workflow.cel_text import ASKED, Repair, ask_names, repair_numbers
 from runtime.workflow.cel_values import CALL_FIELDS, CALLER_FIELDS, bound_fact, bound_value, environment
 from runtime.workflow.celtree import Node, decode, free_names, walk
@@ -159,7 +160,7 @@ def _can_be_read(name: str) -> bool:
 
 def _guard(text: str, types: dict[str, str], asked: tuple[str, ...], program: Any) -> Guard | GuardFault:
     tree = decode(program.serialize())
-    if (fault := _unknown_field(tree)) is not None:
+    if (fault := _unknown_field(tree) or _unusable(tree, text)) is not None:
         return fault
     names = sorted(free_names(tree))
     return Guard(
@@ -262,6 +263,17 @@ def _unknown_field(tree: Node) -> GuardFault | None:
             near = suggestion(name, [f"{owner}.{known}" for known in fields[owner]], what="There are")
             return GuardFault(1, 1, f"names “{name}”, which does not exist. {near}", "unknown_name", name)
     return None
+
+
+def _unusable(tree: Node, text: str) -> GuardFault | None:
+    found = unusable_literal(tree)
+    if found is None:
+        return None
+    literal, why = found
+    # The tree has no positions. A literal written with escapes is not found, and the guard's start stands for it.
+    at = max(text.find(f"{quote}{literal}{quote}") for quote in ("'", '"'))
+    before = text[: max(at, 0)]
+    return GuardFault(before.count("\n") + 1, len(before) - before.rfind("\n"), f"“{literal[:80]}” {why}")
 
 
 def _first_line(text: str) -> str:

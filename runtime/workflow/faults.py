@@ -10,6 +10,7 @@ from typing import Literal, TypeAlias
 
 __all__ = [
     "FAULT_CODES",
+    "UNSTORABLE",
     "Fault",
     "Loc",
     "Severity",
@@ -79,6 +80,7 @@ FAULT_CODES = {
     "unknown_value": "A key has none of the values it may have.",
     "unknown_variable": "A guard, a template or a tool names something that is declared nowhere.",
     "unreadable": "The file is neither JSON nor YAML.",
+    "unstorable_text": "A text or a key has NUL or half of a character, which cannot be stored.",
     "variable_conflict": "A variable is declared in two places with different definitions.",
     "variable_name": "A variable's name is not `[a-z][a-z0-9_]*`.",
     "wrong_type": "A value is of the wrong JSON type.",
@@ -98,13 +100,15 @@ class Fault:
 
 
 def error(loc: Loc, code: str, message: str, remedy: str) -> Fault:
-    return Fault(json_path(loc), code, "error", message, remedy)
+    return Fault(json_path(loc), code, "error", _visible(message), _visible(remedy))
 
 
 def warning(loc: Loc, code: str, message: str, remedy: str) -> Fault:
-    return Fault(json_path(loc), code, "warning", message, remedy)
+    return Fault(json_path(loc), code, "warning", _visible(message), _visible(remedy))
 
 
+UNSTORABLE = re.compile("[\0\ud800-\udfff]")
+"""NUL and halves of surrogate pairs, which Postgres cannot store."""
 _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
@@ -118,7 +122,12 @@ def _step(part: str | int) -> str:
         return f"[{part}]"
     if _IDENTIFIER.fullmatch(part):
         return f".{part}"
-    return "['" + part.replace("\\", "\\\\").replace("'", "\\'") + "']"
+    return "['" + _visible(part.replace("\\", "\\\\").replace("'", "\\'")) + "']"
+
+
+def _visible(text: str) -> str:
+    """Escape what neither Postgres nor a terminal takes: a fault is stored and shown itself."""
+    return UNSTORABLE.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
 def nearest(name: str, known: Iterable[str]) -> str | None:

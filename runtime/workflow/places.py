@@ -6,7 +6,7 @@ from typing import Any
 
 from runtime.workflow.faults import Loc
 
-__all__ = ["place"]
+__all__ = ["key_of", "place"]
 
 _KINDS = {
     "agents": "agent",
@@ -20,6 +20,16 @@ _KINDS = {
     "on_end": "tool",
 }
 _NAMES = ("name", "display_name", "tool_type", "tool_id", "id")
+
+
+def key_of(loc: Loc) -> str:
+    """Name the key at the end of a location, with its list where it is an index: `prompts[0]`."""
+    if not loc:
+        return "$"
+    at = len(loc) - 1
+    while at > 0 and isinstance(loc[at], int):
+        at -= 1
+    return str(loc[at]) + "".join(f"[{index}]" for index in loc[at + 1 :])
 
 
 def place(document: Any, loc: Loc) -> str:

@@ -66,7 +66,7 @@ def test_a_config_with_faults_is_not_published(patchbay: Patchbay, store: Memory
     assert json.loads(patchbay("workflow", "list", "--json").stdout) == {"workflows": []}
 
 
-@pytest.mark.parametrize("name", [" ", "a\nb", "\x1b[31m", "x" * 201])
+@pytest.mark.parametrize("name", ["", " ", "a\nb", "\x1b[31m", "x" * 201])
 def test_a_name_that_is_none_is_refused(patchbay: Patchbay, store: MemoryStore, name: str) -> None:
     result = patchbay("workflow", "publish", "front-desk.yaml", "--name", name)
     assert result.exit_code == 2

@@ -11,7 +11,18 @@ from typing import Any
 from runtime.variables import VariableSpec, affirmation
 from runtime.voice.local import rules_wording as wording
 from runtime.voice.local.rules_match import choose, content, is_farewell
-from runtime.voice.local.rules_place import asked_for, dictated, in_progress, last_words, stay_before
+from runtime.voice.local.rules_place import (
+    KEYED,
+    asked_for,
+    asking_path,
+    dictated,
+    figures_before,
+    in_progress,
+    keyed_path,
+    last_words,
+    refused,
+    stay_before,
+)
 from runtime.voice.local.rules_schema import Function
 from runtime.voice.local.rules_values import figures_in, gather, raw_attempt
 from runtime.voice.local.rules_view import Spoke, View
@@ -21,7 +32,6 @@ __all__ = ["Answer", "Call", "CallerTurn"]
 Json = Any
 
 _GREETING = re.compile(r"\W*(?:hello|hi|hey|good (?:morning|afternoon|evening|day))(?: there)?\W*", re.IGNORECASE)
-_KEYED = re.compile(r"\(The caller keyed in .* for [a-z]\w*\..*\)")  # how the engine puts a keypad entry
 _THANKS = re.compile(r"\b(?:thanks|thank you)\b", re.IGNORECASE)
 _SURE = 2.0  # the score a path needs while an answer to something else is awaited
 _UNTOLD = "(given, secret)"
@@ -61,14 +71,18 @@ class CallerTurn:
         self._spoken = last_words(self._before)
         self._progress = in_progress(view, self._before)
         self._asked = asked_for(view, self._progress, self._before)
+        self._progress = self._progress or asking_path(view, self._asked)
+        self._refused = refused(view, self._before)
 
     def answer(self, must_call: str | None = None) -> Answer:
-        if _KEYED.fullmatch(self._text):
+        if KEYED.fullmatch(self._text):
             return self._after_keys()
         chosen = self._view.function(must_call) if must_call else self._chosen()
         target = chosen or self._progress
         values = self._gather(target)
-        own = target is not None and any(target.takes(name) for name in values)
+        own = _takes(target, values)
+        if chosen is None and not own and _takes(self._refused, values):
+            target, own = self._refused, True
         if target is not None and (chosen is not None or own or self._agreed(target)):
             return self._request(target, values)
         if values:
@@ -87,7 +101,7 @@ class CallerTurn:
 
     def _after_keys(self) -> Answer:
         """Go on after a keypad entry, whose value the engine has taken already where it was one."""
-        target = self._progress
+        target = self._progress or keyed_path(self._view, self._text)
         if target is None or self._view.needs(target) or self._view.prompt.unconfirmed:
             return Answer(self._other())
         return self._request(target, {})
@@ -99,15 +113,26 @@ class CallerTurn:
         return choose(self._view.offered, text, _SURE if self._asked else 1.0)
 
     def _gather(self, target: Function | None) -> dict[str, Json]:
+        target = target or self._refused
+        open_ = frozenset(spec.name for spec in self._refused.parameters) if self._refused else frozenset[str]()
         remember = self._view.remember
         names = [spec.name for function in (target, remember) if function is not None for spec in function.parameters]
         specs = [self._view.variables[name] for name in dict.fromkeys(names)]
         own = frozenset(spec.name for spec in target.parameters) if target is not None else frozenset[str]()
         known = self._view.prompt.known
-        alone = gather(specs, self._text, self._asked, known, own)
+        alone = gather(specs, self._text, self._asked, known, own, open_)
+        if self._asked not in alone and (joined := self._joined()):
+            return joined
         if self._dictated == self._text or _begun_anew(alone.get(self._asked or ""), self._dictated):
             return alone
-        return gather(specs, self._dictated, self._asked, known, own)
+        return gather(specs, self._dictated, self._asked, known, own, open_)
+
+    def _joined(self) -> dict[str, Json]:
+        """Return the digits asked for where the caller's figures before this turn are their first part."""
+        spec = self._view.variables.get(self._asked or "")
+        if spec is None or spec.data_type != "digits":
+            return {}
+        return gather([spec], figures_before(self._before, self._text), spec.name, {}, frozenset())
 
     def _agreed(self, target: Function) -> bool:
         """Tell whether a `yes` has just settled the last thing the function in progress waited for."""
@@ -186,6 +211,11 @@ class CallerTurn:
         if affirmation(self._text) == "yes":
             return wording.HELP
         return wording.offer(self._view.offered)
+
+
+def _takes(function: Function | None, values: Mapping[str, Json]) -> bool:
+    """Tell whether any of the values is the function's own."""
+    return function is not None and any(function.takes(name) for name in values)
 
 
 def _means(parameter: VariableSpec, other: VariableSpec) -> bool:

@@ -3,37 +3,42 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from typing import Any
 
 from runtime.variables import (
     DATA_TYPES,
-    Accepted,
-    Context,
     VariableSpec,
     affirmation,
     find_all,
     normalise,
-    vocabulary,
     warm,
 )
 from runtime.voice.local.rules_match import content, is_farewell
 from runtime.voice.local.rules_schema import CODE
+from runtime.voice.local.rules_spans import (
+    ANY_DIGITS,
+    CONTEXT,
+    FIGURES,
+    counted,
+    last_figures,
+    spans,
+    without_choices,
+    without_counts,
+    without_plurals,
+)
 from runtime.voice.local.rules_texts import word_set
 
 __all__ = ["figures_in", "gather", "prepare", "raw_attempt"]
 
 Json = Any
 
-# A model has no clock: dates are only recognised here, and passed on in the caller's words for the engine to resolve.
-# The region stands for whichever the session has, so that amounts without a currency are recognised too.
-_CONTEXT = Context(now=datetime(2024, 1, 1, 12, tzinfo=UTC), region="US")
 _ALIKE = {
     "digits": "figures", "phone": "figures", "integer": "figures", "number": "figures", "currency": "figures",
     CODE: "figures", "date": "moment", "time": "moment", "datetime": "moment",
 }  # fmt: skip
+_LONG_NUMBER = 6  # digits, more than any time of day has
 _SPANNED = frozenset({"date", "time", "datetime", "currency"})
 _ALWAYS = frozenset({"date", "datetime", "email", "phone", "digits", "enum", "person_name", CODE})
 
@@ -64,13 +69,7 @@ _NO_NAME = word_set(
     "trying looking having interested sure sorry fine good well wrong right correct is it that this what i you we they",
     "because who which want need would like again already also afraid happy unhappy new",
 )
-_TOKEN = re.compile(r"[\w'’:/.,€$£+-]*\w|[€$£]")
-_FIGURE = re.compile(r"[€$£+-]?\d[\d:/.,+-]*(?:st|nd|rd|th|am|pm|h|[€$£])?", re.IGNORECASE)
-_EMPTY = word_set("a an the of in on at to is it it's my and for this day next last after before past")
 _CODE = re.compile(r"(?<![\w-])(?=[\w-]*\d)[A-Za-z0-9]+(?:-[A-Za-z0-9]+)*(?![\w-])")
-_CLEAR_MOMENT = re.compile(r"[a-z]{3,}|[:/.-]\d", re.IGNORECASE)
-_DIGIT_SPEC = VariableSpec("digits", "digits", min_length=1)
-_FIGURES = frozenset(vocabulary(_DIGIT_SPEC))
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,15 +91,21 @@ def prepare() -> None:
     """Build the parsers, so that no caller waits the 0.1 s that their first use takes."""
     warm()
     for data_type in DATA_TYPES:
-        normalise(VariableSpec("any", data_type), "on the third of May", _CONTEXT)
+        normalise(VariableSpec("any", data_type), "on the third of May", CONTEXT)
 
 
 def gather(
-    specs: Sequence[VariableSpec], text: str, asked: str | None, known: Mapping[str, str], target: frozenset[str]
+    specs: Sequence[VariableSpec],
+    text: str,
+    asked: str | None,
+    known: Mapping[str, str],
+    target: frozenset[str],
+    open_: frozenset[str] = frozenset(),
 ) -> dict[str, Json]:
     """Return the values that `text` holds, by variable; the asked one and those it names come first.
 
-    A known variable is given anew only where the caller corrects or names it, and no words serve two variables.
+    A known variable is given anew only where the caller corrects or names it or it is in `open_`, and no words serve
+    two variables.
     """
     named = frozenset(spec.name for spec in specs if _named(spec, text))
     order = sorted(
@@ -113,18 +118,37 @@ def gather(
     found: list[_Found] = []
     for spec in order:
         eager = spec.name == asked or spec.name in named
-        wanted = eager or spec.data_type in _ALWAYS or (spec.name in target and spec.data_type in _ALIKE)
-        if not wanted or (spec.name in known and not eager and not corrected):
+        settled = spec.name in known and spec.name not in open_ and not corrected
+        if not eager and (settled or not _wanted(spec, text, target)):
             continue
-        if (one := _first(spec, text, found, eager=eager)) is not None:
+        if (one := _first(spec, _heard_by(spec, specs, text), found, eager=eager)) is not None:
             found.append(one)
             text = _without(text, one)
     return {one.name: one.value for one in found if known.get(one.name) != str(one.value)}
 
 
+def _wanted(spec: VariableSpec, text: str, target: frozenset[str]) -> bool:
+    """Tell whether a value is looked for that was neither asked for nor named."""
+    if spec.data_type in _ALWAYS or (spec.name in target and spec.data_type in _ALIKE):
+        return True
+    return spec.data_type == "integer" and counted(spec, text)
+
+
+def _heard_by(spec: VariableSpec, specs: Sequence[VariableSpec], text: str) -> str:
+    """Return the text without what plainly belongs to another variable."""
+    if spec.data_type == "enum":
+        return without_plurals(spec, text)
+    if spec.data_type not in _ALIKE:
+        return text
+    text = without_choices(specs, text)
+    return without_counts(spec, specs, text) if spec.data_type in {"time", "datetime"} else text
+
+
 def _first(spec: VariableSpec, text: str, found: Sequence[_Found], *, eager: bool) -> _Found | None:
     for value in _values(spec, text, eager=eager):
         one = _Found(spec.name, value, spec.data_type)
+        if spec.data_type == "time" and _is_dictated(str(value), text):
+            continue
         if not any(_clash(one, other) for other in found) and (eager or not _is_figure(one, found)):
             return one
     return None
@@ -139,7 +163,7 @@ def _without(text: str, one: _Found) -> str:
 
 def figures_in(text: str) -> str:
     """Return the longest number that the words dictate, as digits."""
-    return next(iter(find_all(_DIGIT_SPEC, text, _CONTEXT)), "")
+    return next(iter(find_all(ANY_DIGITS, text, CONTEXT)), "")
 
 
 def raw_attempt(spec: VariableSpec, text: str) -> str | None:
@@ -173,7 +197,12 @@ def _named(spec: VariableSpec, text: str) -> bool:
 def _is_figure(one: _Found, found: Sequence[_Found]) -> bool:
     """Tell whether a choice is but a word of a number that was found: `double five oh one`."""
     said = set(str(one.value).lower().split())
-    return any(other.family == "figures" for other in found) and said <= _FIGURES
+    return any(other.family == "figures" for other in found) and said <= FIGURES
+
+
+def _is_dictated(value: str, text: str) -> bool:
+    """Tell whether a time is but figures out of a long number: `my number is oh one seven oh one two three`."""
+    return last_figures(value) == value and len(figures_in(text)) >= _LONG_NUMBER
 
 
 def _clash(one: _Found, other: _Found) -> bool:
@@ -187,16 +216,16 @@ def _values(spec: VariableSpec, text: str, *, eager: bool) -> Sequence[Json]:
         case "person_name":
             return _names(spec, text, eager=eager)
         case "date" | "time" | "datetime" | "currency":
-            return _spans(spec, text)
+            return spans(spec, text)
         case "phone":
             return _phones(text, 6 if eager else 9)
         case "digits":
             bounded = eager or spec.min_length is not None or spec.max_length is not None
-            return find_all(spec, text, _CONTEXT)[:4] if bounded else ()
+            return find_all(spec, text, CONTEXT)[:4] if bounded else ()
         case kind if kind == CODE:
             return _codes(spec, text)
         case kind if kind in DATA_TYPES:
-            return find_all(spec, text, _CONTEXT)[:4]
+            return find_all(spec, text, CONTEXT)[:4]
         case _:
             return ()
 
@@ -218,12 +247,12 @@ def _names(spec: VariableSpec, text: str, *, eager: bool) -> Sequence[Json]:
             words.append(word)
         if words and (stated or eager or len(words) > 1 or words[0][0].isupper()):
             return (" ".join(words),)
-    return find_all(spec, text, _CONTEXT)[:1] if eager and len(text.split()) <= 12 else ()
+    return find_all(spec, text, CONTEXT)[:1] if eager and len(text.split()) <= 12 else ()
 
 
 def _phones(text: str, least: int) -> Sequence[str]:
     plus = re.search(r"\+ ?\d|\bplus\b", text.lower()) is not None
-    found = find_all(replace(_DIGIT_SPEC, min_length=least, max_length=15), text, _CONTEXT)
+    found = find_all(replace(ANY_DIGITS, min_length=least, max_length=15), text, CONTEXT)
     return [f"+{digits}" if plus else digits for digits in found[:1]]
 
 
@@ -233,42 +262,5 @@ def _codes(spec: VariableSpec, text: str) -> Sequence[str]:
         code for code in mixed if re.search(r"[A-Za-z]", code) and not re.fullmatch(r"\d+(?:st|nd|rd|th|am|pm)", code)
     ]
     least = spec.min_length if spec.min_length is not None else 3
-    digits = find_all(replace(_DIGIT_SPEC, min_length=least, max_length=spec.max_length), text, _CONTEXT)
+    digits = find_all(replace(ANY_DIGITS, min_length=least, max_length=spec.max_length), text, CONTEXT)
     return [*written[:2], *digits[:3]]
-
-
-def _spans(spec: VariableSpec, text: str) -> Sequence[str]:
-    """Return the longest run of words of this type that make a value, as the caller said them."""
-    runs = sorted(_runs(text, frozenset(vocabulary(spec))), key=len, reverse=True)
-    for run in runs[:4]:
-        for span in _trimmed(run):
-            if _telling(span) and isinstance(normalise(spec, span, _CONTEXT), Accepted):
-                return (span,)
-    return ()
-
-
-def _telling(span: str) -> bool:
-    """Tell whether the span has more than small words and a bare number: parsing dates is dear."""
-    return _CLEAR_MOMENT.search(span) is not None and not set(span.lower().split()) <= _EMPTY
-
-
-def _runs(text: str, words: frozenset[str]) -> Iterator[list[str]]:
-    run: list[str] = []
-    for word in _TOKEN.findall(text):
-        plain = word.lower().strip(",.'’")
-        if plain in words or _FIGURE.fullmatch(word) or word in "€$£":
-            run.append(word)
-        elif run:
-            yield run
-            run = []
-    if run:
-        yield run
-
-
-def _trimmed(run: list[str]) -> Iterator[str]:
-    """Yield the run, then without up to three words at its start or end: `is on the third of May at`."""
-    run = run[:24]
-    for cut in range(4):
-        for left in range(cut + 1):
-            if left + 1 <= len(run) - (cut - left):
-                yield " ".join(run[left : len(run) - (cut - left)])

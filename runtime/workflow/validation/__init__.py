@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from runtime.errors import ConfigRefused
 from runtime.workflow.config import WorkflowConfig
-from runtime.workflow.documents import TooLarge, load, parse_document, plain
+from runtime.workflow.documents import TooLarge, load, parse_document, read_values
 from runtime.workflow.faults import FAULT_CODES, Fault, Loc, Severity, error, json_path, nearest
 from runtime.workflow.upgrade import upgrade
 from runtime.workflow.validation.catalogues import (
@@ -73,17 +73,22 @@ def validate(
     At `start` a plugin that is not installed is an error.
     """
     try:
-        document = plain(raw)
+        reading = read_values(raw)
     except TooLarge:
         message = "The config is nested too deeply or has too many values."
         return _refused(error((), "too_large", message, "Make it smaller."))
+    document = reading.value
     if not isinstance(document, dict):
-        return _refused(error((), "wrong_type", "The config is no object.", "Write an object with “agents”."))
+        return _refused(
+            *reading.faults, error((), "wrong_type", "The config is no object.", "Write an object with “agents”.")
+        )
     try:
         shape = read_shape(upgrade(document))
     except ConfigRefused as newer:
-        return _refused(*(fault for fault in newer.faults if isinstance(fault, Fault)))
-    faults = list(dict.fromkeys((*shape.faults, *_meaning(shape, providers or KnownProviders(), tools, stage))))
+        return _refused(*reading.faults, *(fault for fault in newer.faults if isinstance(fault, Fault)))
+    further = (*shape.faults, *_meaning(shape, providers or KnownProviders(), tools, stage))
+    told = {fault.path for fault in reading.faults if fault.code != "duplicate_key"}
+    faults = list(dict.fromkeys((*reading.faults, *(fault for fault in further if fault.path not in told))))
     valid = not any(fault.severity == "error" for fault in faults)
     return Validation(valid, tuple(faults), shape.config if valid else None)
 

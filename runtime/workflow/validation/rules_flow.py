@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from itertools import combinations
 
 from runtime.workflow.conditions import Guard, GuardFault, can_hold_together
-from runtime.workflow.faults import Fault, Loc, error, warning
+from runtime.workflow.faults import Fault, Loc, error, listed, warning
 from runtime.workflow.validation.rules_paths import compiled
 from runtime.workflow.validation.survey import PathSite, Survey
 
@@ -80,8 +80,8 @@ def _required(site: PathSite) -> list[str]:
 class _Rings:
     """Looks for rings of automatic paths that nothing stops.
 
-    A ring whose paths require variables waits for the caller in its first round; but variables stay set, so that is a
-    warning. A guard on `visits` and a cooldown end a ring by themselves.
+    A ring whose paths require variables waits for the caller in its first round only: variables stay set. A guard on
+    `visits` and a cooldown end a ring by themselves.
     """
 
     def __init__(self, survey: Survey) -> None:
@@ -132,10 +132,8 @@ class _Rings:
         needs = sorted({name for site in ring for name in _required(site)})
         start = f"{self._survey.place((*first.loc, 'id'))} is in a ring of automatic paths"
         remedy = "Set a trigger to “model”, or guard a path with `visits`."
-        if not needs:
-            return error(first.loc, "automatic_ring", f"{start} that needs no new input: {names}.", remedy)
-        message = f"{start}: {names}. Once {', '.join(needs)} are known, nothing stops it."
-        return warning(first.loc, "automatic_ring", message, remedy)
+        since = f" from the second round on, when it has {listed(needs)}" if needs else ""
+        return error(first.loc, "automatic_ring", f"{start} that needs no new input{since}: {names}.", remedy)
 
 
 def _order(site: PathSite) -> tuple[int, ...]:

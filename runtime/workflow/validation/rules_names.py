@@ -30,6 +30,7 @@ def _empty(survey: Survey) -> Iterator[Fault]:
         places += [((*agent.loc, "id"), agent.node.id), ((*agent.loc, "name"), agent.node.name)]
     for site in survey.paths():
         places += [((*site.loc, "id"), site.path.id), ((*site.loc, "name"), site.path.name)]
+    places += [((*site.loc, "id"), site.tool.id) for site in survey.shared if site.tool.id is not None]
     places += [((*site.loc, "tool_type"), site.tool.tool_type) for site in survey.defined_tools()]
     for loc, text in places:
         if not text.strip():

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 
 from runtime.workflow.conditions import CALL_FIELDS, CALLER_FIELDS
 from runtime.workflow.faults import Fault, Loc, error, nearest, suggestion
+from runtime.workflow.places import key_of
 from runtime.workflow.templates import TemplateFault, compile_template
 from runtime.workflow.validation.rules_paths import compiled
 from runtime.workflow.validation.survey import Survey
@@ -33,7 +34,7 @@ def _template(survey: Survey, text: Text) -> Iterator[Fault]:
     template = compile_template(text.text)
     if isinstance(template, TemplateFault):
         message = (
-            f"{survey.place(text.loc)}: “{text.loc[-1]}” is no Liquid template. "
+            f"{survey.place(text.loc)}: “{key_of(text.loc)}” is no Liquid template. "
             f"Line {template.line}, column {template.column}: {template.message}."
         )
         yield error(text.loc, "template_invalid", message, "Correct the template.")
@@ -41,19 +42,22 @@ def _template(survey: Survey, text: Text) -> Iterator[Fault]:
     variables: dict[str, None] = {}
     for name in template.names:
         root, _, rest = name.partition(".")
-        if (fault := _name(survey, text, root, rest.partition(".")[0])) is not None:
+        if (fault := _name(survey, text, root, rest)) is not None:
             yield fault
         elif root in survey.variables:
             variables[root] = None
     yield from _unset(survey, text.loc, "text", variables, text.agents)
 
 
-def _name(survey: Survey, text: Text, root: str, field: str) -> Fault | None:
+def _name(survey: Survey, text: Text, root: str, rest: str) -> Fault | None:
     """Check one dotted name by its first part and the field after it."""
+    field = rest.partition(".")[0]
     if root == "secrets":
         return _secret(survey, text) if text.reader is Reader.PERSON else None
     if root in _FIELDS and field not in {"", *_FIELDS[root]}:
         return _unknown(survey, text, f"{root}.{field}", {f"{root}.{known}" for known in _FIELDS[root]})
+    if root == "arguments" and text.arguments is not None and rest:
+        return None if text.arguments & {field, rest} else _no_parameter(survey, text, field)
     if root in _known(survey, text) or root in survey.lost:
         return None
     return _unknown(survey, text, root, _known(survey, text))
@@ -70,15 +74,23 @@ def _known(survey: Survey, text: Text) -> frozenset[str]:
 
 
 def _secret(survey: Survey, text: Text) -> Fault:
-    message = f"{survey.place(text.loc)}: “{text.loc[-1]}” reads a secret, and {text.reader.value}."
+    message = f"{survey.place(text.loc)}: “{key_of(text.loc)}” reads a secret, and {text.reader.value}."
     return error(text.loc, "secret_exposed", message, "Read it in a tool's config or a provider's api_key only.")
 
 
 def _unknown(survey: Survey, text: Text, name: str, known: Iterable[str]) -> Fault:
-    message = f"{survey.place(text.loc)}: “{text.loc[-1]}” reads “{name}”, which is declared nowhere."
+    message = f"{survey.place(text.loc)}: “{key_of(text.loc)}” reads “{name}”, which is declared nowhere."
     near = nearest(name, known)
     declare = f"Declare it in `variables`. {suggestion(name, known, what='Declared are')}"
     return error(text.loc, "unknown_variable", message, f"Did you mean “{near}”?" if near else declare)
+
+
+def _no_parameter(survey: Survey, text: Text, field: str) -> Fault:
+    message = (
+        f"{survey.place(text.loc)}: “{key_of(text.loc)}” reads “arguments.{field}”, which is none of its parameters."
+    )
+    known = [f"arguments.{name}" for name in text.arguments or ()]
+    return error(text.loc, "unknown_variable", message, suggestion(f"arguments.{field}", known, what="There are"))
 
 
 def _unset(

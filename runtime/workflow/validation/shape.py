@@ -11,7 +11,7 @@ from pydantic import BaseModel, ValidationError
 
 from runtime.workflow.config import WorkflowConfig
 from runtime.workflow.faults import Fault, Loc, error, json_path, nearest, suggestion
-from runtime.workflow.places import place
+from runtime.workflow.places import key_of, place
 
 __all__ = ["Shape", "is_stand_in", "read_shape"]
 
@@ -94,7 +94,7 @@ def _plain_loc(loc: tuple[int | str, ...]) -> Loc:
 
 
 def _fault(document: Any, detail: Any, loc: Loc) -> Fault:
-    kind, key = str(detail["type"]), f"{loc[-2]}[{loc[-1]}]" if isinstance(loc[-1], int) else str(loc[-1])
+    kind, key = str(detail["type"]), key_of(loc)
     where = place(document, loc)
     if kind == "extra_forbidden":
         known = _keys_at(loc[:-1], document)

@@ -15,6 +15,11 @@ __all__ = ["Reader", "Text", "texts_of"]
 # What a model reads of a tool before it calls it.
 _SHOWN = frozenset({"description", "parameters"})
 
+# What lets a JSON Schema name further properties elsewhere.
+_OPENERS = frozenset(
+    {"$ref", "$dynamicRef", "allOf", "anyOf", "oneOf", "not", "if", "dependentSchemas", "patternProperties"}
+)
+
 
 class Reader(Enum):
     """Who reads a rendered text."""
@@ -26,12 +31,16 @@ class Reader(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """One template. `agents` are the indices of the agents it is rendered at; None: anywhere; (): before the first."""
+    """One template. `agents` are the indices of the agents it is rendered at; None: anywhere; (): before the first.
+
+    `arguments` are the names that a tool's text can read under `arguments.`; None where any name could be there.
+    """
 
     loc: Loc
     text: str
     reader: Reader
     agents: tuple[int, ...] | None
+    arguments: frozenset[str] | None = None
 
 
 def texts_of(survey: Survey) -> Iterator[Text]:
@@ -90,10 +99,23 @@ def _tools(survey: Survey) -> Iterator[Text]:
 def _tool(site: ToolSite, agents: tuple[int, ...] | None) -> Iterator[Text]:
     if site.tool.say_while_running is not None:
         yield Text((*site.loc, "say_while_running"), site.tool.say_while_running, Reader.PERSON, agents)
+    arguments = _arguments(site.tool.config.get("parameters"))
     for key, value in site.tool.config.items():
-        reader = Reader.PERSON if key in _SHOWN else Reader.TOOL
+        is_shown = key in _SHOWN
         for loc, text in _strings((*site.loc, "config", key), value):
-            yield Text(loc, text, reader, agents)
+            if is_shown:
+                yield Text(loc, text, Reader.PERSON, agents)
+            else:
+                yield Text(loc, text, Reader.TOOL, agents, arguments)
+
+
+def _arguments(parameters: Any) -> frozenset[str] | None:
+    """Return the names of a JSON Schema's properties; None where it lets other names in, or may."""
+    if not isinstance(parameters, dict) or not isinstance(parameters.get("properties"), dict):
+        return None
+    # A schema without `additionalProperties` allows them, but a model gives none that it was not told of.
+    is_open = parameters.get("additionalProperties", False) is not False or not _OPENERS.isdisjoint(parameters)
+    return None if is_open else frozenset(parameters["properties"])
 
 
 def _keys(survey: Survey) -> Iterator[Text]:

@@ -246,3 +246,12 @@ def test_what_an_agent_says_follows_from_what_made_it_speak() -> None:
     play.agent("Are you still there?")
     silence = next(i for i, f in enumerate(play.history, 1) if f.event_type == "silence_elapsed")
     assert play.last("agent_turn").caused_by == silence
+
+
+def test_a_false_value_is_false_in_a_spoken_template() -> None:
+    config = front_desk()
+    config["agents"][1]["greeting"]["text"] = "{% if vip %}Welcome back.{% else %}Hello.{% endif %}"
+    play = Play(compiled(config)).begin().say("4271, and I am new")
+    play.remember(vip=False)
+    play.path("p-billing", customer_id="4271")
+    assert any(getattr(command, "text", "").endswith("Hello.") for command in play.commands)

@@ -14,9 +14,11 @@ from tests.runtime.voice.test_rules_kit import (
     ASK_REASON,
     ASKED,
     BOOKING,
+    D_NUMBER,
     FAULT,
     IS_IT_RIGHT,
     KNOWN,
+    NUMBER,
     PENDING,
     READ,
     TOOLS,
@@ -26,6 +28,7 @@ from tests.runtime.voice.test_rules_kit import (
     caller,
     calls,
     context,
+    path,
     returned,
 )
 
@@ -147,3 +150,80 @@ def test_a_tool_takes_what_is_known_and_asks_for_the_rest() -> None:
     assert calls(answer(caller("check my order"), system=known)) == [("check_order", {"order_number": "7777"})]
     asked = (caller("check my order"), agent("May I have your order number, please?"))
     assert calls(answer(*asked, caller("A-12"), system="x")) == [("check_order", {"order_number": "A-12"})]
+
+
+SOLE = f"x\n\n# What is still missing\n- for to_billing: {D_NUMBER}"
+
+
+@pytest.mark.parametrize(
+    "greeting", ["Which customer number is it about?", "Please say or key in your customer number.", ASK_NUMBER]
+)
+def test_a_greeting_that_asks_in_its_own_words_puts_the_sole_path_in_progress(greeting: str) -> None:
+    found = answer(caller("hi"), ("handoff",), agent(greeting), caller("four two seven one"), system=SOLE)
+    assert calls(found) == [("to_billing", {"customer_number": "4271"})]
+    attempt = answer(caller("hi"), ("handoff",), agent(greeting), caller("bananas"), system=SOLE)
+    assert calls(attempt) == [("to_billing", {"customer_number": "bananas"})]
+
+
+def test_a_keyed_value_leads_to_the_only_path_that_takes_it() -> None:
+    keyed = caller("(The caller keyed in 4271 for customer_number.)")
+    greeting = (caller("hi"), ("handoff",), agent("Billing."))
+    assert calls(answer(*greeting, keyed, system=KNOWN)) == [("to_billing", {})]
+    assert answer(*greeting, keyed, system=PENDING) == Answer(IS_IT_RIGHT)
+    settled = answer(*greeting, keyed, agent(IS_IT_RIGHT), caller("yes"), system=KNOWN)
+    assert calls(settled) == [("to_billing", {})]
+
+
+def test_a_keyed_value_that_two_paths_take_leads_to_neither() -> None:
+    twice = [*TOOLS, path("to_archive", "Use for old bills.", NUMBER)]
+    keyed = caller("(The caller keyed in 4271 for customer_number.)")
+    assert answer(agent("Billing."), keyed, system=KNOWN, tools=twice).calls == ()
+
+
+def test_what_is_known_is_not_asked_again() -> None:
+    asked = agent("What is your customer number about?")
+    assert answer(asked, caller("hello"), system=KNOWN, tools=TOOLS[:2]) == Answer(wording.HELLO)
+    assert answer(asked, caller("8888"), system=KNOWN, tools=TOOLS[:2]).calls == ()
+
+
+def test_what_was_just_refused_as_invalid_is_asked_again_although_known() -> None:
+    invalid = returned("to_billing", "Not yet. Invalid: customer_number must have 4 to 8 digits, got 2.")
+    found = answer(caller("no, it is 42"), *invalid, agent(ASK_NUMBER), caller("4272"), system=KNOWN)
+    assert calls(found) == [("to_billing", {"customer_number": "4272"})]
+
+
+IMPOSSIBLE = "This is not possible with what is known. Tell the caller so and go on with something else."
+BOOKED = "x\n\n# What is known\n- day: 2026-05-03\n- at: 15:00\n- full_name: Jo Bloggs"
+RULED_OUT = (
+    caller("at three in the afternoon"),
+    *returned("book_visit", IMPOSSIBLE),
+    agent(f"{wording.SORRY} {wording.ANYTHING_ELSE}"),
+)
+
+
+@pytest.mark.parametrize("lacking", ["", f"\n\n# What is still missing\n- for to_billing: {D_NUMBER}"])
+def test_what_a_path_ruled_out_was_called_with_may_simply_be_given_anew(lacking: str) -> None:
+    found = answer(*RULED_OUT, caller("at seven in the evening then"), system=BOOKED + lacking)
+    assert calls(found) == [("book_visit", {"at": "at seven in the evening"})]
+
+
+@pytest.mark.parametrize(("said", "text"), [("no", wording.GOODBYE), ("yes", wording.HELP)])
+def test_a_path_ruled_out_is_not_requested_again_as_it_was(said: str, text: str) -> None:
+    found = answer(*RULED_OUT, caller(said), system=BOOKED)
+    assert all(call.name == "say_goodbye" for call in found.calls)
+    assert found.calls or found == Answer(text)
+
+
+@pytest.mark.parametrize(
+    ("first", "then", "number"),
+    [
+        ("my invoice is wrong, customer number four two", "seven one", "4271"),
+        ("my invoice is wrong, customer number 42", "71", "4271"),
+        ("my invoice is wrong, customer number four two", "one two three four", "1234"),
+        ("my invoice is wrong, four two of them", "seven one", "seven one"),
+    ],
+)
+def test_a_dictation_that_began_before_it_was_asked_for_goes_on(first: str, then: str, number: str) -> None:
+    missing = returned("to_billing", f"Not yet. Missing: {D_NUMBER}. Ask the caller.")
+    found = answer(caller(first), *missing, agent(ASK_NUMBER), caller(then))
+    assert calls(found) == [("to_billing", {"customer_number": number})]

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
@@ -8,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from runtime.workflow.validation import FAULT_CODES, ProviderKind, Stage, Validation, validate
+from runtime.workflow.validation import FAULT_CODES, ProviderKind, Stage, Validation, parse_document, validate
 from tests.runtime.workflow.configs import drop, good, path_to, put
 
 Json = Any
@@ -78,9 +79,19 @@ BAD: list[tuple[str, Json, list[tuple[str, str, str]]]] = [
     ("agents.0.paths.1.trigger", "automatik", [(f"{A}.paths[1].trigger", "unknown_value", "error")]),
     ("schema_version", 2, [("$.schema_version", "newer_schema_version", "error")]),
     ("schema_version", "1", [("$.schema_version", "wrong_type", "error")]),
+    ("agents.0.metadata", {"x": ["a\0"]}, [(f"{A}.metadata.x[0]", "unstorable_text", "error")]),
+    ("agents.0.metadata", {"x\ud800": 1}, [(f"{A}.metadata['x\\ud800']", "unstorable_text", "error")]),
+    ("agents.0.llm.options.user", "\udfff", [(f"{A}.llm.options.user", "unstorable_text", "error")]),
+    ("agents.0.llm.options.top_p", float("inf"), [(f"{A}.llm.options.top_p", "out_of_range", "error")]),
+    ("agents.0.name", "In\0take", [(f"{A}.name", "unstorable_text", "error")]),
+    ("tools.0.config.url", "https://a.example/\0", [("$.tools[0].config.url", "unstorable_text", "error")]),
     # names
     ("agents.2.name", " ", [("$.agents[2].name", "empty_name", "error")]),
     ("agents.2.name", "Intake", [("$.agents[2].name", "duplicate_name", "error")]),
+    ("tools.1", {"id": "", "tool_type": "http_request", "config": {"url": "https://a.example"}}, [
+        ("$.tools[1].id", "empty_name", "error")
+    ]),
+    ("tools.1", {"id": "orders", "tool_type": "http_request"}, [("$.tools[1].id", "duplicate_id", "error")]),
     ("agents.0.paths.1.id", "done", [("$.agents[1].paths[0].id", "duplicate_id", "error")]),
     ("agents.0.paths.1.name", "To Billing", [(f"{A}.paths[1].name", "duplicate_name", "error")]),
     ("entry_agent_id", "Intake", [("$.entry_agent_id", "unknown_agent", "error")]),
@@ -145,6 +156,9 @@ BAD: list[tuple[str, Json, list[tuple[str, str, str]]]] = [
     ("agents.0.paths.0.guard_condition", "vip && !vip", [(f"{P}.guard_condition", "guard_never_holds", "warning")]),
     ("agents.0.paths.0.guard_condition", "1 > 2", [(f"{P}.guard_condition", "guard_never_holds", "warning")]),
     ("agents.0.paths.0.guard_condition", "paid", [(f"{P}.guard_condition", "never_set", "error")]),
+    ("agents.0.paths.0.guard_condition", "customer_id.matches('(')", [(f"{P}.guard_condition", "guard_invalid", "error")]),
+    ("agents.0.paths.0.guard_condition", "now > timestamp('x')", [(f"{P}.guard_condition", "guard_invalid", "error")]),
+    ("agents.0.paths.0.guard_condition", "duration('zz') > duration('1s')", [(f"{P}.guard_condition", "guard_invalid", "error")]),
     # flow
     ("agents.1.paths.1", path_to("support", trigger="automatic"), [
         ("$.agents[1].paths[1].guard_condition", "guard_overlap", "error")
@@ -154,7 +168,7 @@ BAD: list[tuple[str, Json, list[tuple[str, str, str]]]] = [
     ("agents.1.paths.1", path_to("billing", trigger="automatic", priority=1), [("$.agents[1].paths[1]", "automatic_ring", "error")]),
     ("agents.1.paths.1", path_to("billing", trigger="automatic", priority=1, guard_condition="visits < 3"), []),
     ("agents.1.paths.1", path_to("billing", trigger="automatic", priority=1, required_variables=[{"name": "x"}]), [
-        ("$.agents[1].paths[1]", "automatic_ring", "warning")
+        ("$.agents[1].paths[1]", "automatic_ring", "error")
     ]),
     ("agents.3", {"id": "x", "name": "X", "instructions": ""}, [("$.agents[3]", "agent_unreachable", "warning")]),
     # templates
@@ -244,6 +258,16 @@ def test_faults_of_shape_hide_no_faults_of_meaning() -> None:
     ]
 
 
+def test_a_repeated_key_hides_no_other_fault() -> None:
+    text = json.dumps(put("agents.2.paths", [path_to("nobody")])).replace(
+        '"name": "Intake"', '"name": "X", "name": "Y"'
+    )
+    assert found(validate(parse_document(text))) == [
+        (f"{A}.name", "duplicate_key", "error"),
+        ("$.agents[2].paths[0].target_agent_id", "unknown_target", "error"),
+    ]
+
+
 @pytest.mark.parametrize(
     ("path", "value", "words"),
     [
@@ -264,6 +288,18 @@ def test_faults_of_shape_hide_no_faults_of_meaning() -> None:
         ("agents.0.llm.provider", "opnai", ["“openai”"]),
         ("agents.0.vad.provider", "openai", ["no vad, only llm and stt and tts"]),
         ("session.region", "de", ["“DE”"]),
+        ("session.silence.prompts", ["Hm.", "{{ vipp }}"], ["The workflow: “prompts[1]” reads “vipp”"]),
+        ("session.silence.prompts", ["{{ vip"], ["“prompts[0]” is no Liquid template"]),
+        (
+            "tools.0.config.parameters",
+            {"properties": {"ordr": {}}},
+            ["“arguments.order”", "Did you mean “arguments.ordr”?"],
+        ),
+        (
+            "agents.1.paths.1",
+            path_to("billing", trigger="automatic", priority=1, required_variables=[{"name": "x"}]),
+            ["needs no new input from the second round on, when it has x:"],
+        ),
         ("session.time_zone", "Europe/Berln", ["“Europe/Berlin”"]),
     ],
 )
@@ -271,6 +307,27 @@ def test_messages_name_the_place_and_the_remedy(path: str, value: Json, words: l
     fault = validate(put(path, value)).faults[0]
     for word in words:
         assert word in f"{fault.message} {fault.remedy}"
+
+
+@pytest.mark.parametrize(
+    ("more", "is_told"),
+    [
+        ({}, True),
+        ({"additionalProperties": False}, True),
+        ({"additionalProperties": True}, False),
+        ({"additionalProperties": {"type": "string"}}, False),
+        ({"allOf": [{"properties": {"order": {}}}]}, False),
+        ({"patternProperties": {"^o": {}}}, False),
+        ({"properties": {"order": {}}}, False),
+        ({"properties": None}, False),
+    ],
+)
+def test_arguments_are_the_tools_parameters(more: dict[str, Json], is_told: bool) -> None:
+    parameters = {"type": "object", "properties": {"number": {"type": "string"}}, **more}
+    faults = [
+        fault for fault in found(validate(put("tools.0.config.parameters", parameters))) if fault[1] != "tool_config"
+    ]
+    assert faults == ([("$.tools[0].config.url", "unknown_variable", "error")] if is_told else [])
 
 
 def test_an_end_out_of_reach_is_a_fault() -> None:
