@@ -57,6 +57,15 @@ def finals(events: list[stt.SpeechEvent]) -> str:
     )
 
 
+async def takes(ear: PocketsphinxSTT, text: str, rate: int) -> list[str]:
+    """Say it until it is heard right, three times at most: espeak-ng's voice differs a little each time it speaks, and
+    one take in fifty or so is misheard. What is misheard three times running cannot be heard."""
+    heard: list[str] = []
+    while text not in heard and len(heard) < 3:
+        heard.append(finals(await hear(ear, await said(text, rate), rate)))
+    return heard
+
+
 @pytest.mark.live
 class TestRecognition:
     @pytest.fixture
@@ -87,11 +96,11 @@ class TestRecognition:
     )
     @pytest.mark.parametrize("rate", [16000, 48000])
     async def test_exact(self, ear: PocketsphinxSTT, text: str, rate: int) -> None:
-        assert finals(await hear(ear, await said(text, rate), rate)) == text
+        assert text in await takes(ear, text, rate)
 
     @pytest.mark.parametrize("text", ["i want to cancel my contract", "what are your opening hours", "yes", "goodbye"])
     async def test_through_a_telephone(self, ear: PocketsphinxSTT, text: str) -> None:
-        assert finals(await hear(ear, await said(text, 8000), 8000)) == text
+        assert text in await takes(ear, text, 8000)
 
     async def test_order_of_events(self, ear: PocketsphinxSTT) -> None:
         events = await hear(ear, await said("what are your opening hours", 16000), 16000)
