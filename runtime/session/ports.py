@@ -20,11 +20,13 @@ __all__ = [
     "OrganizationRow",
     "SessionStatus",
     "Store",
+    "Telephone",
     "TestSessionRow",
     "TimerHandle",
     "ToolCall",
     "ToolOutcome",
     "ToolRunner",
+    "TransferOutcome",
     "VersionRow",
     "VersionStatus",
     "WorkflowRow",
@@ -237,6 +239,27 @@ class Line(Protocol):
 
     def usage(self) -> tuple[Usage, ...]:
         """Return what the providers used since the last time this was asked."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class TransferOutcome:
+    """The telephone's answer to a transfer: `sip_status` is the last SIP status heard of it, `why` a reason in words."""
+
+    ok: bool
+    sip_status: int | None = None
+    why: str | None = None
+
+
+class Telephone(Protocol):
+    """What a caller's telephone can do beyond sound. None of it raises: what fails is an outcome or is logged."""
+
+    async def transfer(self, to: str) -> TransferOutcome:
+        """Hand the caller to `to` (E.164 or `sip:…`) and wait for the result; where it failed the caller is still here."""
+        ...
+
+    async def send_keys(self, keys: str) -> None:
+        """Send DTMF (0-9, *, #, A-D) to the other side; `w` waits half a second."""
         ...
 
 
