@@ -8,7 +8,7 @@ import socket
 from collections.abc import Callable
 from typing import TypeAlias
 
-__all__ = ["AddressRefused", "Allowed", "is_public", "may_reach", "nothing_private", "resolve"]
+__all__ = ["AddressRefused", "Allowed", "is_loopback", "is_public", "may_reach", "nothing_private", "resolve"]
 
 Allowed: TypeAlias = Callable[[str, int], bool]
 """Tells whether the operator named this host (or address) and port, although it is private."""
@@ -32,6 +32,14 @@ class AddressRefused(Exception):
 def nothing_private(_host: str, _port: int) -> bool:
     """Allow no private address at all."""
     return False
+
+
+def is_loopback(host: str) -> bool:
+    """Tell whether a host is this machine by its name or address, without asking anybody."""
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return host.casefold() == "localhost"
 
 
 def is_public(address: str) -> bool:

@@ -10,6 +10,8 @@ from typing import Any, ClassVar, Generic, TypeAlias, TypeVar
 import httpx
 from pydantic import BaseModel, ConfigDict
 
+from runtime.session.ports import Telephone
+
 __all__ = ["NO_ARGUMENTS", "Json", "Tool", "ToolConfig", "ToolContext", "ToolError", "ToolResult"]
 
 Json: TypeAlias = Any
@@ -45,19 +47,24 @@ class ToolError(Exception):
 class ToolResult:
     """What a tool brought: JSON that `assign` reads, and what the model reads where that is something else.
 
-    `hang_up` ends the call; `text` is then what the caller hears first.
+    `hang_up` ends the call, `transfer_to` (E.164 or a SIP address) hands the caller over, `hold_s` lets answers and
+    prompts rest for so many seconds; at most one of them. `say` is what the caller hears first (with
+    `hang_up` it may stand in `text`).
     """
 
     value: Json = None
     text: str | None = None
     hang_up: bool = False
+    transfer_to: str = ""
+    hold_s: float = 0.0
+    say: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class ToolContext:
     """One run of a tool. `timeout_s` is what the whole run may take; `tool_call_id` serves as idempotency key.
 
-    `http` is shared by calls, keeps no cookies, and connects to no private address that the operator has not named.
+    `telephone` is the caller's, None in a chat and in a voice test. `http` is shared by calls, keeps no cookies, and connects to no private address that the operator has not named.
     `secrets` are the workspace's; whatever of them comes back in a result is blotted out.
     """
 
@@ -69,6 +76,7 @@ class ToolContext:
     call: Mapping[str, str] = field(default_factory=dict)
     workspace: Mapping[str, str] = field(default_factory=dict)
     secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
+    telephone: Telephone | None = field(default=None, repr=False)
 
     def names(self, arguments: Mapping[str, Json]) -> dict[str, Json]:
         """Return what a tool's templates read: the variables, and the reserved names over them."""

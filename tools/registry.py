@@ -14,17 +14,18 @@ from runtime.workflow.faults import suggestion
 from tools.base import Tool
 from tools.end_call import EndCall
 from tools.http_request import HttpRequest
+from tools.send_dtmf import SendDtmf
+from tools.transfer_call import TransferCall
+from tools.wait import Wait
 
 __all__ = ["GROUP", "Registry", "default_registry"]
 
 Json = Any
 GROUP = "patchbay.tools"
 
-_BUILT_IN: tuple[type[Tool[Any]], ...] = (EndCall, HttpRequest)
+_BUILT_IN: tuple[type[Tool[Any]], ...] = (EndCall, HttpRequest, SendDtmf, TransferCall, Wait)
 # Named by the config format, and not built yet: a config may hold them, a run says so.
-_LATER = frozenset(
-    {"supabase_query", "supabase_rpc", "mcp", "knowledge_search", "webhook", "transfer_call", "send_dtmf", "wait"}
-)
+_LATER = frozenset({"supabase_query", "supabase_rpc", "mcp", "knowledge_search", "webhook"})
 
 _log = structlog.get_logger("tools")
 

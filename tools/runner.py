@@ -12,7 +12,7 @@ import httpx
 import structlog
 from jsonschema import Draft202012Validator
 
-from runtime.session.ports import ToolCall, ToolOutcome
+from runtime.session.ports import Telephone, ToolCall, ToolOutcome
 from runtime.workflow.config import AgentTool
 from runtime.workflow.graph import CompiledTool
 from tools.base import NO_ARGUMENTS, Tool, ToolContext, ToolError, ToolResult
@@ -45,10 +45,16 @@ class Runner:
     """
 
     def __init__(
-        self, registry: Registry, *, http: httpx.AsyncClient, secrets: Mapping[str, str] | None = None
+        self,
+        registry: Registry,
+        *,
+        http: httpx.AsyncClient,
+        secrets: Mapping[str, str] | None = None,
+        telephone: Telephone | None = None,
     ) -> None:
         self._registry = registry
         self._http = http
+        self._telephone = telephone
         self._secrets = dict(secrets or {})
         self._scrub = Scrubber(self._secrets.values())
         # By identity, with the config itself kept so that the identity stays taken.
@@ -109,6 +115,7 @@ class Runner:
             call=call.call,
             workspace=call.workspace,
             secrets=self._secrets,
+            telephone=self._telephone,
         )
 
     def _succeeded(self, call: ToolCall, result: ToolResult) -> ToolOutcome:
@@ -119,6 +126,9 @@ class Runner:
             preview=cut(text, MAX_PREVIEW),
             assigned=assigned(call.tool.tool.assign, value),
             hang_up=result.hang_up,
+            transfer_to=result.transfer_to,
+            hold_s=result.hold_s,
+            say=self._scrub.text(result.say or (result.text or "" if result.hang_up else "")),
         )
 
     def _failed(self, call: ToolCall, code: str, message: str) -> ToolOutcome:

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
 from runtime.conversation.events import Reason
+from runtime.conversation.signals import Timer
 
 __all__ = ["Command"]
-
-Timer = Literal["keypad", "silence", "max_duration"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,10 +83,25 @@ class HangUp:
 
 
 @dataclass(frozen=True, slots=True)
+class StayOnLine:
+    """Forget the `HangUp` that was ordered: the caller has more to say."""
+
+
+@dataclass(frozen=True, slots=True)
 class Close:
     """The call has ended; let go of everything."""
 
 
 Command = (
-    EnterAgent | AskModel | Say | StopSpeaking | StartTimer | CancelTimer | ReportUsage | Transfer | HangUp | Close
+    EnterAgent
+    | AskModel
+    | Say
+    | StopSpeaking
+    | StartTimer
+    | CancelTimer
+    | ReportUsage
+    | Transfer
+    | HangUp
+    | StayOnLine
+    | Close
 )

@@ -167,6 +167,8 @@ class AgentExited(AgentFact):
     path_id: str | None = None
     dwell_ms: int
     turns: int
+    reason: Reason | None = None
+    """Why the call is about to end, where it is: what `call_ended` will say unless the caller reopens it."""
 
 
 class PathRequested(AgentFact):

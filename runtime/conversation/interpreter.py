@@ -6,11 +6,12 @@ from collections.abc import Mapping
 from typing import Any, assert_never
 
 from runtime.conversation import events as ev
-from runtime.conversation import keypad, paths, prompts
-from runtime.conversation.commands import AskModel, CancelTimer, Close, HangUp, Say, StartTimer, StopSpeaking
+from runtime.conversation import keypad, paths, prompts, telephone
+from runtime.conversation.commands import AskModel, CancelTimer, Close, HangUp, Say, StartTimer
 from runtime.conversation.scene import Reply, Scene, Step
 from runtime.conversation.state import CallState
 from runtime.conversation.values import answer_read_backs, awaited_variable, offer, offer_found
+from runtime.conversation.wordings import wording
 from runtime.variables import is_partial, said, say_back
 from runtime.workflow.graph import Workflow
 
@@ -51,7 +52,7 @@ def _handle(scene: Scene, signal: ev.Signal) -> Reply | None:  # noqa: C901, PLR
         case ev.AnswerEnded():
             _answer_ended(scene, signal)
         case ev.CallerSpeaking():
-            paths.rearm_silence(scene)
+            _caller_speaking(scene)
         case ev.ValuesGiven():
             return _remember(scene, signal)
         case ev.PathAsked():
@@ -70,10 +71,10 @@ def _handle(scene: Scene, signal: ev.Signal) -> Reply | None:  # noqa: C901, PLR
             _fault(scene, signal)
         case ev.UsageCounted():
             _usage(scene, signal)
-        case ev.TransferEnded():
-            _transfer_ended(scene, signal)
-        case ev.HangUpAsked():
-            return _hang_up_asked(scene, signal)
+        case ev.CallAnswered() | ev.TransferEnded() | ev.GoodbyeAsked():
+            telephone.handle(scene, signal)
+        case ev.HangUpAsked() | ev.TransferAsked() | ev.HoldAsked():
+            return telephone.ask(scene, signal)
         case ev.CallStopped():
             _stop(scene, signal)
         case never:
@@ -96,8 +97,9 @@ def _begin(scene: Scene, signal: ev.CallBegan) -> None:
     offer(scene, signal.presets, "preset")
     variables = scene.workflow.variables
     offer(scene, {name: spec.default for name, spec in variables.items() if name not in scene.state.known}, "preset")
-    scene.order(StartTimer("max_duration", scene.workflow.session.max_duration_s))
-    paths.enter(scene, scene.workflow.entry.id, "entry", None)
+    if signal.answered:
+        scene.order(StartTimer("max_duration", scene.workflow.session.max_duration_s))
+        paths.enter(scene, scene.workflow.entry.id, "entry", None)
 
 
 def _turn(scene: Scene, signal: ev.TurnHeard) -> None:
@@ -116,12 +118,23 @@ def _turn(scene: Scene, signal: ev.TurnHeard) -> None:
         stt_delay_ms=signal.stt_delay_ms,
     )
     scene.order(CancelTimer("silence"))
-    if scene.state.agent_id is None or scene.state.ending or scene.state.entry is not None:
+    if telephone.met_by(scene, signal.text):
+        return
+    if scene.state.ending and not telephone.reopen(scene, signal.text):
+        return
+    if scene.state.agent_id is None or scene.state.entry is not None or telephone.on_hold(scene, signal.text):
         return
     denied = answer_read_backs(scene, signal.text)
     if any(paths.fall_back(scene, name) is not None for name in denied) or paths.settle(scene):
         return
     scene.order(AskModel())
+
+
+def _caller_speaking(scene: Scene) -> None:
+    if scene.state.agent_id is not None:
+        paths.rearm_silence(scene)
+    elif scene.state.direction == "outbound":
+        scene.order(StartTimer("hello", telephone.HELLO_S))
 
 
 def _agent_spoke(scene: Scene, signal: ev.AgentSpoke) -> None:
@@ -227,6 +240,7 @@ def _tool_returned(scene: Scene, signal: ev.ToolReturned) -> Reply:
     if not here or scene.state.ending:
         return Reply("The conversation has moved on.", moved=True, needs_answer=False)
     offer_found(scene, started, signal.assigned)
+    paths.rearm_silence(scene)
     asked = signal.request_path_id is not None and paths.request_by_engine(scene, signal.request_path_id, "tool")
     if asked or paths.settle(scene):
         return Reply("The conversation has moved on.", moved=True, needs_answer=False)
@@ -239,13 +253,15 @@ def _timer(scene: Scene, signal: ev.TimerFired) -> None:
             keypad.end_entry(scene, "pause")
         case "silence":
             _silence(scene)
+        case "hello":
+            telephone.hello_over(scene)
+        case "hold":
+            telephone.end_hold(scene, prompt=True)
         case "max_duration":
             if scene.state.transfer is not None:
                 scene.order(StartTimer("max_duration", TRANSFER_PATIENCE_S))
-            elif not scene.state.ending and scene.state.agent_id is not None:
-                paths.leave(scene, "call_ended", None)
-                scene.order(StopSpeaking())
-                scene.order(HangUp("max_duration"))
+            else:
+                telephone.ask_goodbye(scene, "max_duration", wording("time_limit", scene.language))
         case never:
             assert_never(never)
 
@@ -253,14 +269,17 @@ def _timer(scene: Scene, signal: ev.TimerFired) -> None:
 def _silence(scene: Scene) -> None:
     silence = scene.workflow.session.silence
     state = scene.state
-    if silence is None or state.agent_id is None or state.ending or state.entry is not None or state.tools:
+    if silence is None or state.agent_id is None or state.ending or state.entry is not None or state.hold:
+        return
+    if state.tools:  # somebody is at work for the caller: the silence is not theirs
+        paths.rearm_silence(scene)
         return
     scene.record(ev.SilenceElapsed, seconds=silence.after_s, prompt=state.silences + 1)
     asked = scene.workflow.silence_prompts
     if state.silences < len(asked):
-        scene.order(Say(prompts.spoken(scene, asked[state.silences])))
+        scene.order(Say(prompts.again(scene, asked[state.silences])))
     elif silence.then == "end_call":
-        paths.leave(scene, "call_ended", None)
+        paths.leave(scene, "call_ended", None, "inactivity")
         scene.order(HangUp("inactivity"))
 
 
@@ -273,6 +292,7 @@ def _fault(scene: Scene, signal: ev.FaultNoticed) -> None:
         retryable=signal.retryable,
         recovered_by=signal.recovered_by,
     )
+    telephone.gave_up(scene)
 
 
 def _usage(scene: Scene, signal: ev.UsageCounted) -> None:
@@ -284,34 +304,6 @@ def _usage(scene: Scene, signal: ev.UsageCounted) -> None:
         agent_id=agent.id if agent else None,
         agent_name=agent.name if agent else None,
     )
-
-
-def _transfer_ended(scene: Scene, signal: ev.TransferEnded) -> None:
-    transfer = scene.state.transfer
-    if transfer is None:
-        return
-    fields = {"path_id": transfer.path_id, "to": transfer.to, "mode": transfer.mode, "sip_status": signal.sip_status}
-    if signal.ok:
-        scene.record(ev.TransferSucceeded, **fields)
-        scene.order(HangUp("transferred"))
-        return
-    scene.record(ev.TransferFailed, **fields, why=signal.why)
-    path = scene.workflow.paths.get(transfer.path_id or "")
-    config = path.config.transfer_call if path else None
-    back = (config.on_failure_agent_id if config else None) or transfer.agent_id or scene.workflow.entry.id
-    paths.enter(scene, back, "resume", transfer.path_id)
-    if scene.state.turn > transfer.turn:
-        scene.order(AskModel())
-
-
-def _hang_up_asked(scene: Scene, signal: ev.HangUpAsked) -> Reply:
-    if signal.stay != scene.state.stay or scene.state.ending or scene.state.agent_id is None:
-        return Reply("The conversation has moved on.", accepted=False, moved=True, needs_answer=False)
-    paths.leave(scene, "call_ended", None)
-    if signal.say:
-        scene.order(Say(signal.say, interruptible=False))
-    scene.order(HangUp("agent_hangup"))
-    return Reply("The call ends.", moved=True, needs_answer=False)
 
 
 def _stop(scene: Scene, signal: ev.CallStopped) -> None:

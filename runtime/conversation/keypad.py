@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from runtime.conversation import events as ev
-from runtime.conversation import masking, paths
+from runtime.conversation import masking, paths, telephone
 from runtime.conversation.commands import AskModel, CancelTimer, StartTimer, StopSpeaking
 from runtime.conversation.scene import Scene
 from runtime.conversation.values import awaited_variable, offer
@@ -23,6 +23,7 @@ def press(scene: Scene, key: str) -> None:
     if state.agent_id is None or state.ending:
         scene.record(ev.DtmfReceived, digits=key)
         return
+    telephone.end_hold(scene)
     spec = _expected(scene)
     if key == "#" and state.entry is None and state.entry_full:
         scene.record(ev.DtmfReceived, digits=key)

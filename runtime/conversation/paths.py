@@ -196,14 +196,19 @@ def take(scene: Scene, path: Path, verdict: _Verdict, by: ev.By) -> None:
         scene.order(Transfer(to, scene.take_said()))
     else:
         scene.said.append(prompts.spoken(scene, path.end_say))
-        leave(scene, cause, path.id)
+        leave(scene, cause, path.id, "agent_hangup")
         if text := scene.take_said():
             scene.order(Say(text, interruptible=False))
         scene.order(HangUp("agent_hangup"))
 
 
-def leave(scene: Scene, cause: Literal["path", "global_path", "transfer", "call_ended"], path_id: str | None) -> None:
-    """Record the end of the stay; timers that belong to it are stopped."""
+def leave(
+    scene: Scene,
+    cause: Literal["path", "global_path", "transfer", "call_ended"],
+    path_id: str | None,
+    reason: ev.Reason | None = None,
+) -> None:
+    """Record the end of the stay; timers that belong to it are stopped. `reason` is why the call is about to end."""
     state = scene.state
     assert state.agent_id is not None
     scene.record(
@@ -212,7 +217,10 @@ def leave(scene: Scene, cause: Literal["path", "global_path", "transfer", "call_
         path_id=path_id,
         dwell_ms=scene.at.elapsed_ms - state.entered_ms,
         turns=state.turn - state.entered_turn,
+        reason=reason,
     )
+    if state.hold:
+        scene.order(CancelTimer("hold"))
     if state.entry is not None:
         scene.order(CancelTimer("keypad"))
     scene.order(CancelTimer("silence"))
@@ -305,5 +313,6 @@ def request_by_engine(scene: Scene, path_id: str, by: ev.By) -> bool:
 def rearm_silence(scene: Scene) -> None:
     """Begin to count the caller's silence anew."""
     silence = scene.workflow.session.silence
-    if silence is not None and not scene.state.ending and scene.state.entry is None:
+    state = scene.state
+    if silence is not None and not state.ending and state.entry is None and not state.hold:
         scene.order(StartTimer("silence", silence.after_s))

@@ -12,7 +12,7 @@ from runtime.variables import VariableSpec, json_schema, say_back
 from runtime.workflow.graph import Agent, Path
 from runtime.workflow.templates import Template
 
-__all__ = ["Instructions", "arrival", "instructions", "parameters", "refusal", "remembered", "spoken"]
+__all__ = ["Instructions", "again", "arrival", "instructions", "parameters", "refusal", "remembered", "spoken"]
 
 Json = Any
 
@@ -53,6 +53,11 @@ def spoken(scene: Scene, template: Template | None) -> str:
     return "" if template is None else template.render(surroundings(scene, aloud=True)).strip()
 
 
+def again(scene: Scene, template: Template) -> str:
+    """Render a prompt for a silent caller, with the question that is still open."""
+    return " ".join(filter(None, (spoken(scene, template), scene.state.question)))
+
+
 def plain(scene: Scene, template: Template) -> str:
     """Render a text for a machine: values as they are kept."""
     return template.render(surroundings(scene, aloud=False)).strip()
@@ -79,6 +84,8 @@ def arrival(scene: Scene, agent: Agent, cause: ev.Cause) -> tuple[str, bool]:
     greeting = agent.node.greeting
     text = spoken(scene, agent.greeting_text)
     entering = cause == "entry"
+    if cause == "resume" and scene.state.visits.get(agent.id, 0) > 1:
+        return "", not any(scene.said)
     if scene.state.visits.get(agent.id, 0) > 1:
         mode = {"say": greeting.mode, "generate": "generate", "none": "none"}[greeting.on_return]
     else:

@@ -11,18 +11,23 @@ from runtime.conversation.facts import Instant, Reason, Status, Usage
 __all__ = [
     "AgentSpoke",
     "AnswerEnded",
+    "CallAnswered",
     "CallBegan",
     "CallStopped",
     "CallerSpeaking",
     "FaultNoticed",
+    "GoodbyeAsked",
     "HangUpAsked",
+    "HoldAsked",
     "KeyPressed",
     "PathAsked",
     "Signal",
     "SpeechCutOff",
+    "Timer",
     "TimerFired",
     "ToolAsked",
     "ToolReturned",
+    "TransferAsked",
     "TransferEnded",
     "TurnHeard",
     "UsageCounted",
@@ -30,6 +35,7 @@ __all__ = [
 ]
 
 Json = Any
+Timer = Literal["keypad", "silence", "max_duration", "hello", "hold"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,7 +45,10 @@ class _Signal:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CallBegan(_Signal):
-    """The caller is there. `presets` are values given from outside, by name."""
+    """The caller is there. `presets` are values given from outside, by name.
+
+    A call that goes out begins when it is dialled, with `answered` false; `CallAnswered` follows, or `CallStopped`.
+    """
 
     session_id: str
     channel: str
@@ -50,6 +59,12 @@ class CallBegan(_Signal):
     workflow_version_id: str | None = None
     runtime_version: str = ""
     presets: Mapping[str, Json] = field(default_factory=dict)
+    answered: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallAnswered(_Signal):
+    """The other side of a call that goes out has picked up."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -147,7 +162,7 @@ class KeyPressed(_Signal):
 class TimerFired(_Signal):
     """A timer that a command started has run out."""
 
-    name: Literal["keypad", "silence", "max_duration"]
+    name: Timer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -195,6 +210,31 @@ class HangUpAsked(_Signal):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TransferAsked(_Signal):
+    """A tool hands the caller to another telephone after what is being said. `to` is a number or a SIP address."""
+
+    stay: int
+    to: str
+    say: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HoldAsked(_Signal):
+    """The caller wants a moment: answers and prompts rest for at most `seconds`."""
+
+    stay: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GoodbyeAsked(_Signal):
+    """The runtime ends the call, whatever the agent is at: what is being said stops, `say` is said, then it hangs up."""
+
+    reason: Reason
+    say: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CallStopped(_Signal):
     """The call is over: somebody hung up, or it broke."""
 
@@ -204,6 +244,7 @@ class CallStopped(_Signal):
 
 Signal = (
     CallBegan
+    | CallAnswered
     | TurnHeard
     | AgentSpoke
     | AnswerEnded
@@ -219,5 +260,8 @@ Signal = (
     | UsageCounted
     | TransferEnded
     | HangUpAsked
+    | TransferAsked
+    | HoldAsked
+    | GoodbyeAsked
     | CallStopped
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import singledispatch
@@ -14,6 +15,10 @@ __all__ = ["CallState", "Known", "Pending", "Running", "apply", "fold"]
 
 Json = Any
 MAX_HEARD = 400
+APOLOGY = "apology"
+"""What `recovered_by` says where the caller got an apology in place of an answer."""
+SHORT_QUESTION = 3
+_SENTENCE = re.compile(r"[^\s.!?。！？…](?:[^.!?。！？…]|[.](?=\S))*[.!?。！？…]*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +63,16 @@ class CallState:
     agent_id: str | None = None
     stay: int = 0
     left: bool = False
+    closing: ev.Reason | None = None
+    """Why the call is about to end: the last agent has been left for it."""
+    reopened: bool = False
+    hold: bool = False
+    hold_ms: int = 0
+    question: str | None = None
+    """What the agent has asked and the caller has not answered."""
+    failures: int = 0
+    """Answers in a row that failed and were apologised for; the newest in turn `failed_turn`."""
+    failed_turn: int = -1
     entered_ms: int = 0
     entered_turn: int = 0
     visits: Mapping[str, int] = field(default_factory=dict)
@@ -140,6 +155,9 @@ def _(fact: ev.AgentEntered, state: CallState) -> CallState:
         agent_id=fact.agent_id,
         stay=state.stay + 1,
         left=False,
+        closing=None,
+        reopened=state.reopened or state.closing is not None,
+        hold=False,
         entered_ms=fact.elapsed_ms,
         entered_turn=fact.turn,
         visits={**state.visits, fact.agent_id: state.visits.get(fact.agent_id, 0) + 1},
@@ -151,8 +169,24 @@ def _(fact: ev.AgentEntered, state: CallState) -> CallState:
 
 @_apply.register
 def _(fact: ev.AgentExited, state: CallState) -> CallState:
+    return _with(state, left=True, closing=fact.reason, hold=False)
+
+
+@_apply.register
+def _(fact: ev.HoldStarted, state: CallState) -> CallState:
+    return _with(state, hold=True, hold_ms=fact.elapsed_ms, cue=state.seq + 1)
+
+
+@_apply.register
+def _(fact: ev.HoldEnded, state: CallState) -> CallState:
     del fact
-    return _with(state, left=True)
+    return _with(state, hold=False, cue=state.seq + 1)
+
+
+@_apply.register
+def _(fact: ev.VoicemailDetected, state: CallState) -> CallState:
+    del fact
+    return _with(state, left=True, closing="voicemail")
 
 
 @_apply.register
@@ -241,6 +275,7 @@ def _(fact: ev.UserTurn, state: CallState) -> CallState:
         entry_full=keyed and state.entry_full,
         silences=0,
         spoken=0,
+        question=None,
     )
 
 
@@ -260,7 +295,19 @@ def _(fact: ev.AgentTurn, state: CallState) -> CallState:
         name: replace(held, read_back_turn=fact.turn) for name, held in state.pending.items() if name in fact.read_back
     }
     pending = {**state.pending, **heard} if heard else state.pending
-    return _with(state, pending=pending, spoken=state.spoken + 1)
+    asked = None if state.silences else question_in(fact.spoken_text)  # "Are you still there?" is not the question
+    return _with(state, pending=pending, spoken=state.spoken + 1, question=asked or state.question)
+
+
+def question_in(text: str) -> str | None:
+    """Return the last question of a text; a short one ("Is that right?") with the sentence it is about."""
+    sentences = [sentence.strip() for sentence in _SENTENCE.findall(text)]
+    asked = [at for at, sentence in enumerate(sentences) if sentence.endswith(("?", "？"))]
+    if not asked:
+        return None
+    last = asked[-1]
+    short = len(sentences[last].split()) <= SHORT_QUESTION and last > 0
+    return " ".join(sentences[last - 1 : last + 1]) if short else sentences[last]
 
 
 @_apply.register
@@ -313,7 +360,11 @@ def _(fact: ev.TransferFailed, state: CallState) -> CallState:
 
 @_apply.register
 def _(fact: ev.FaultRaised, state: CallState) -> CallState:
-    return _with(state, faulted=state.faulted | {fact.code + fact.message})
+    state = _with(state, faulted=state.faulted | {fact.code + fact.message})
+    if fact.recovered_by != APOLOGY:
+        return state
+    in_a_row = state.failed_turn >= 0 and fact.turn - state.failed_turn <= 1
+    return _with(state, failures=state.failures + 1 if in_a_row else 1, failed_turn=fact.turn)
 
 
 @_apply.register

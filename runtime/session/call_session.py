@@ -19,7 +19,7 @@ from runtime.conversation.interpreter import advance
 from runtime.conversation.scene import Reply, Scene
 from runtime.conversation.state import CallState
 from runtime.session.event_log import CallLog
-from runtime.session.ports import CallRow, Clock, Line, TimerHandle, ToolCall, ToolRunner
+from runtime.session.ports import CallRow, Clock, Line, TimerHandle, ToolCall, ToolOutcome, ToolRunner
 from runtime.workflow.graph import CompiledTool, Workflow
 
 __all__ = ["CallSession", "SystemClock", "ToolAnswer"]
@@ -240,7 +240,7 @@ class CallSession:
         if usage := self._line.usage():
             self.submit(ev.UsageCounted(at=self.instant(), agent_id=agent_id, scope="stay", usage=usage))
 
-    def _start_timer(self, name: do.Timer, seconds: float) -> None:
+    def _start_timer(self, name: ev.Timer, seconds: float) -> None:
         self._cancel_timer(name)
         self._timers[name] = self.clock.call_later(seconds, lambda: self._fired(name))
 
@@ -248,7 +248,7 @@ class CallSession:
         if (handle := self._timers.pop(name, None)) is not None:
             handle.cancel()
 
-    def _fired(self, name: do.Timer) -> None:
+    def _fired(self, name: ev.Timer) -> None:
         self._timers.pop(name, None)
         self.submit(ev.TimerFired(at=self.instant(), name=name))
 
@@ -293,9 +293,19 @@ class CallSession:
                 request_path_id=tool.on_failure_path_id if outcome.error_code else tool.on_success_path_id,
             )
         )
-        if outcome.hang_up and reply is not None and not reply.moved:
-            reply = self.submit(ev.HangUpAsked(at=self.instant(), stay=stay, say=outcome.text or None))
+        asked_for = self._of_telephone(outcome, stay)
+        if asked_for is not None and reply is not None and not reply.moved:
+            reply = self.submit(asked_for)
         return ToolAnswer(self._for_model(outcome.text), needs_answer=reply is not None and reply.needs_answer)
+
+    def _of_telephone(self, outcome: ToolOutcome, stay: int) -> ev.Signal | None:
+        """Return what a tool wants of the telephone."""
+        at, say = self.instant(), outcome.say or None
+        if outcome.hang_up:
+            return ev.HangUpAsked(at=at, stay=stay, say=say)
+        if outcome.transfer_to:
+            return ev.TransferAsked(at=at, stay=stay, to=outcome.transfer_to, say=say)
+        return ev.HoldAsked(at=at, stay=stay, seconds=outcome.hold_s) if outcome.hold_s else None
 
     def _for_model(self, text: str) -> str:
         """Take out of a tool's answer the sensitive values that were keyed: they never reach a model."""

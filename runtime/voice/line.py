@@ -13,6 +13,7 @@ from runtime.conversation import commands as do
 from runtime.conversation import events as ev
 from runtime.errors import PatchbayError
 from runtime.session.call_session import CallSession
+from runtime.session.ports import Telephone, TransferOutcome
 from runtime.tasks import spawn
 from runtime.voice.agent import CallAgent
 from runtime.voice.usage import UsageMeter
@@ -22,6 +23,11 @@ __all__ = ["Pipeline", "SessionLine"]
 
 GREET = "The caller is on the line and has not spoken yet. Greet the caller."
 TAKE_OVER = "You have just taken over this call. Go on with what the caller wants, without greeting again."
+REOPENED = frozenset({"agent_hangup", "inactivity"})
+"""Goodbyes that a caller can reopen."""
+HEARD_OUT_S = 6.0
+UNDERSTOOD_S = 1.5
+"""Between the end of a caller's words and their text."""
 
 
 class Pipeline(Protocol):
@@ -40,13 +46,14 @@ class SessionLine:
         pipeline: Pipeline,
         *,
         goodbye_s: float = 0.5,
-        transfer: Callable[[str], str] | None = None,
+        telephone: Telephone | None = None,
     ) -> None:
         self._call = call
         self._session = session
         self._pipeline = pipeline
         self._goodbye_s = goodbye_s
-        self._transfer = transfer
+        self._telephone = telephone
+        self._hanging_up: asyncio.Task[None] | None = None
         self._meter = UsageMeter(session)
         self._speeches: dict[str, SpeechHandle] = {}
         self._texts: dict[str, do.Say] = {}
@@ -61,7 +68,7 @@ class SessionLine:
 
     # ------------------------------------------------------------ the Line port
 
-    def perform(self, command: do.Command) -> None:
+    def perform(self, command: do.Command) -> None:  # noqa: C901 - one case a command
         """Do as ordered; whatever speaks is started from the loop, outside of the function call that caused it."""
         match command:
             case do.EnterAgent():
@@ -78,7 +85,10 @@ class SessionLine:
             case do.Transfer(to, text):
                 spawn(self._transfer_to(to, text), name="transfer")
             case do.HangUp(reason):
-                spawn(self._hang_up(reason), name="hang-up")
+                self._keep_on_line()
+                self._hanging_up = spawn(self._hang_up(reason), name="hang-up")
+            case do.StayOnLine():
+                self._keep_on_line()
             case _:
                 pass
 
@@ -113,11 +123,13 @@ class SessionLine:
         if command.text:
             self._soon(lambda: self._say(command.text, interruptible=command.interruptible))
         if command.ask_model:
-            hint = GREET if self._call.state.turn == 0 else TAKE_OVER
+            hint = GREET if command.stay == 1 else TAKE_OVER
             self._soon(lambda: self.ask_model(hint=hint))
 
     def _say(self, text: str, *, interruptible: bool, reads_back: str | None = None) -> None:
-        handle = self._session.say(text, allow_interruptions=interruptible)
+        # A call without a voice says only what is recorded.
+        sound = self.agent.mouth.sound(text) if self.agent is not None and self._session.tts is None else None
+        handle = self._session.say(text, audio=sound or NOT_GIVEN, allow_interruptions=interruptible)
         self._texts[handle.id] = do.Say(text, interruptible, reads_back)
 
     def _soon(self, speak: Callable[[], object]) -> None:
@@ -206,14 +218,35 @@ class SessionLine:
     async def _hang_up(self, reason: ev.Reason) -> None:
         await self.wait_idle()
         await asyncio.sleep(self._goodbye_s)
+        if reason in REOPENED:
+            await self._caller_finished()
         self._call.stop(reason)
+
+    def _keep_on_line(self) -> None:
+        if self._hanging_up is not None:
+            self._hanging_up.cancel()
+            self._hanging_up = None
+
+    async def _caller_finished(self) -> None:
+        """A caller who speaks into the goodbye is heard out: what they say may reopen the call."""
+        loop = asyncio.get_running_loop()
+        began = spoke = loop.time()
+        if self._session.user_state != "speaking":
+            return
+        while loop.time() - spoke < UNDERSTOOD_S and loop.time() - began < HEARD_OUT_S:
+            if self._session.user_state == "speaking":
+                spoke = loop.time()
+            await asyncio.sleep(0.05)
 
     async def _transfer_to(self, to: str, text: str) -> None:
         if text:
             self._soon(lambda: self._say(text, interruptible=False))
         await self.wait_idle()
-        why = self._transfer(to) if self._transfer is not None else "this line cannot transfer a call"
-        self._call.submit(ev.TransferEnded(at=self._call.instant(), ok=not why, why=why or None))
+        outcome = TransferOutcome(ok=False, why="this line cannot transfer a call")
+        if self._telephone is not None and not self._call.state.ended:
+            outcome = await self._telephone.transfer(to)
+        at = self._call.instant()
+        self._call.submit(ev.TransferEnded(at=at, ok=outcome.ok, sip_status=outcome.sip_status, why=outcome.why))
 
 
 def _nothing() -> None:

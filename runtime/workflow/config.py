@@ -232,6 +232,14 @@ class VoicemailConfig(ConfigModel):
     text: str | None = None
 
 
+class FailureConfig(ConfigModel):
+    """What happens when the agent cannot answer any more: after `after` failed answers in a row."""
+
+    after: Positive = 3
+    transfer_to: str | None = None
+    """A telephone number (E.164) or SIP address; without one the agent says goodbye."""
+
+
 class AnalysisConfig(ConfigModel):
     """What is read out of a call once it is over."""
 
@@ -251,6 +259,7 @@ class SessionConfig(ConfigModel):
     max_duration_s: Duration = 3600
     silence: SilenceConfig = Field(default_factory=SilenceConfig)
     voicemail: VoicemailConfig | None = None
+    failure: FailureConfig = Field(default_factory=FailureConfig)
     on_start: tuple[ToolEntry, ...] = ()
     """Tools run before the greeting."""
     on_end: tuple[ToolEntry, ...] = ()

@@ -11,7 +11,7 @@ import httpx
 import pytest
 from aiohttp import web
 
-from runtime.session.ports import ToolCall
+from runtime.session.ports import Telephone, ToolCall
 from runtime.workflow.config import AgentTool
 from runtime.workflow.graph import CompiledTool
 from tools.guard import open_client
@@ -41,10 +41,14 @@ async def new_runner() -> AsyncIterator[NewRunner]:
     clients: list[httpx.AsyncClient] = []
 
     def new(
-        *, secrets: Mapping[str, str] | None = None, registry: Registry | None = None, private: bool = False
+        *,
+        secrets: Mapping[str, str] | None = None,
+        registry: Registry | None = None,
+        private: bool = False,
+        telephone: Telephone | None = None,
     ) -> Runner:
         clients.append(open_client(lambda _host, _port: private))
-        return Runner(registry or default_registry(), http=clients[-1], secrets=secrets)
+        return Runner(registry or default_registry(), http=clients[-1], secrets=secrets, telephone=telephone)
 
     yield new
     for client in clients:

@@ -121,7 +121,7 @@ async def test_end_call(new_runner: NewRunner) -> None:
     assert "goodbye" in runner.schema(tool)["description"]
 
 
-@pytest.mark.parametrize("tool_type", ["mcp", "supabase_query", "transfer_call"])
+@pytest.mark.parametrize("tool_type", ["mcp", "supabase_query", "knowledge_search"])
 async def test_what_comes_later(new_runner: NewRunner, tool_type: str) -> None:
     runner = new_runner()
     tool = compiled(tool_type, {"description": "Does it.", "whatever": 1})

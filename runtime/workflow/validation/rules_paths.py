@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from runtime.numbers import telephone_address
 from runtime.workflow.conditions import Guard, GuardFault, never_holds
 from runtime.workflow.faults import Fault, Loc, error, warning
 from runtime.workflow.validation.survey import AgentSite, PathSite, Survey
@@ -13,7 +14,6 @@ __all__ = ["path_faults"]
 
 _ENDS = ("target_agent_id", "end_call", "transfer_call")
 _KEY = re.compile(r"[0-9*#A-D]")
-_NUMBER = re.compile(r"\+?[0-9][0-9 ()./*#,-]*|(?:sips?|tel):\S+")
 
 
 def path_faults(survey: Survey) -> Iterator[Fault]:
@@ -39,7 +39,7 @@ def _end(survey: Survey, site: PathSite) -> Iterator[Fault]:
         remedy = "Give it exactly one of target_agent_id, end_call and transfer_call."
         yield error(loc, "path_target", f"{survey.place(loc)} {has}.", remedy)
     transfer = site.path.transfer_call
-    if transfer is not None and "{" not in transfer.to and not _NUMBER.fullmatch(transfer.to.strip()):
+    if transfer is not None and "{" not in transfer.to and telephone_address(transfer.to) is None:
         loc = (*site.loc, "transfer_call", "to")
         message = f"{survey.place(loc)} transfers to “{transfer.to}”, which is no number and no SIP address."
         yield error(loc, "transfer_number", message, "Write a number as +15550100, or sip:name@host.")

@@ -8,6 +8,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
 import phonenumbers
 
+from runtime.numbers import telephone_address
 from runtime.workflow.faults import Fault, Loc, error, nearest, warning
 from runtime.workflow.merging import merged
 from runtime.workflow.validation.survey import Survey
@@ -26,6 +27,7 @@ def session_faults(survey: Survey) -> Iterator[Fault]:
     yield from _languages(survey)
     yield from _delays(survey)
     yield from _words(survey)
+    yield from _telephones(survey)
     yield from _end_tools(survey)
 
 
@@ -84,6 +86,14 @@ def _words(survey: Survey) -> Iterator[Fault]:
             loc: Loc = (*agent.loc, "greeting", "text")
             message = f"{survey.place(loc)} greets with a text and has none."
             yield warning(loc, "missing_text", message, "Write the text, or set mode to “generate” or “wait”.")
+
+
+def _telephones(survey: Survey) -> Iterator[Fault]:
+    to = survey.config.session.failure.transfer_to
+    if to is not None and telephone_address(to) is None:
+        loc: Loc = ("session", "failure", "transfer_to")
+        message = f"“{to[:80]}” is no telephone number and no SIP address."
+        yield error(loc, "transfer_number", message, "Write a number as +15550100, or sip:name@host.")
 
 
 def _end_tools(survey: Survey) -> Iterator[Fault]:

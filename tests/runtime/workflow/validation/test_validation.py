@@ -137,6 +137,7 @@ BAD: list[tuple[str, Json, list[tuple[str, str, str]]]] = [
     # paths
     ("agents.0.paths.1.end_call", {}, [(f"{A}.paths[1].end_call", "path_target", "error")]),
     ("agents.0.paths.1.end_call", 5, [(f"{A}.paths[1].end_call", "wrong_type", "error")]),
+    ("session.failure", {"transfer_to": "Berlin"}, [("$.session.failure.transfer_to", "transfer_number", "error")]),
     ("global_paths.0.transfer_call.to", "Berlin", [("$.global_paths[0].transfer_call.to", "transfer_number", "error")]),
     ("global_paths.0.dtmf", "11", [("$.global_paths[0].dtmf", "dtmf_key", "error")]),
     ("global_paths.0.dtmf", None, [("$.global_paths[0].dtmf", "dtmf_key", "error")]),

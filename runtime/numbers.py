@@ -1,0 +1,61 @@
+"""Telephone numbers and SIP addresses as they are written, dialled and allowed."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+import phonenumbers
+
+__all__ = ["e164", "may_dial", "number_of", "sip_address", "telephone_address"]
+
+_SIP = re.compile(
+    r"sips?:(?:[^@\s<>;?\"]{1,128}@)?(?:\[[0-9a-fA-F:.]{2,45}\]|[A-Za-z0-9.-]{1,253})(?::[0-9]{1,5})?(?:;transport=(?:udp|tcp|tls))?"
+)
+_USER = re.compile(r"sips?:([^@\s;]+)@")
+
+
+def e164(text: str, region: str | None = None) -> str | None:
+    """Return the number as E.164 (`+4930123456`), or None where it is none; `region` helps numbers without a country."""
+    written = re.sub(r"^00(?=[1-9])", "+", re.sub(r"[\s()./-]", "", text))
+    try:
+        parsed = phonenumbers.parse(written, region)
+    except phonenumbers.NumberParseException:
+        return None
+    # `possible`, not `valid`: carriers hand out ranges before the tables know them, and +1555… is everybody's example.
+    if not phonenumbers.is_possible_number(parsed):
+        return None
+    return str(phonenumbers.format_number(parsed, phonenumbers.PhoneNumberFormat.E164))
+
+
+def sip_address(text: str) -> str | None:
+    """Return the SIP address (`sip:anna@example.com`), or None where it is none."""
+    written = text.strip().strip("<>")
+    return written if _SIP.fullmatch(written) else None
+
+
+def telephone_address(text: str) -> str | None:
+    """Return what a telephone can be told to call: a number as E.164 or a SIP address; None where it is neither."""
+    return e164(text.strip()) or sip_address(text)
+
+
+def number_of(address: str) -> str | None:
+    """Return the number of an address: itself, or the user part of a SIP address where that is one."""
+    user = _USER.match(address.strip().strip("<>"))
+    return e164(user[1]) if user else e164(address)
+
+
+def may_dial(address: str, prefixes: Sequence[str]) -> bool:
+    """Whether an organization that may dial only numbers with these prefixes may call it; no prefixes allow every number.
+
+    A SIP address without a number in it costs nobody a call through a carrier, and is allowed.
+    """
+    number = number_of(address) or _digits(address)
+    return not prefixes or number is None or number.startswith(tuple(prefixes))
+
+
+def _digits(address: str) -> str | None:
+    """Return the digits of a SIP address's user, which a carrier may well take for a number, as `+…`."""
+    user = _USER.match(address)
+    digits = re.sub(r"^\+?(?:00)?", "", user[1]) if user else ""
+    return f"+{digits}" if digits.isdigit() else None
