@@ -6,18 +6,16 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import TypeVar, assert_never
-from urllib.parse import urlsplit
 
 from cli.logs import log_to_stderr
 from cli.loop import run
 from cli.output import hint
-from runtime.errors import Unreachable
 from runtime.session.drain import drain
 from runtime.session.ports import OrganizationRow, Store
 from runtime.settings import Settings
 from runtime.store import migrations
 from runtime.store.embedded import EmbeddedPostgres
-from runtime.store.opening import open_store
+from runtime.store.opening import is_pooled, open_settings_store, refuse_supabase
 from runtime.store.postgres import PostgresStore
 from runtime.store.secrets import Keyring, open_keyring
 
@@ -33,8 +31,6 @@ __all__ = [
 ]
 
 T = TypeVar("T")
-
-_TRANSACTION_POOLER_PORT = 6543  # Supabase's; shared/session poolers and plain servers use others
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +88,7 @@ async def migrate_database(settings: Settings) -> tuple[migrations.Migration, ..
 
 async def database_url(settings: Settings) -> str:
     """Return DATABASE_URL, else the embedded Postgres's, which is started to know it."""
-    _refuse_supabase(settings)
+    refuse_supabase(settings)
     if settings.database_url is not None:
         return settings.database_url
     async with EmbeddedPostgres(settings.make_home()) as postgres:
@@ -115,33 +111,17 @@ def describe(status: migrations.SchemaStatus) -> str:
 
 
 def _opened(settings: Settings) -> AbstractAsyncContextManager[Store]:
-    _refuse_supabase(settings)
-    return open_store(settings.database_url, settings.make_home(), transaction_pooler=_pooled(settings.database_url))
+    return open_settings_store(settings)
 
 
 @asynccontextmanager
 async def _unmigrated(settings: Settings) -> AsyncIterator[PostgresStore]:
     """Yield the store whatever its schema is."""
-    _refuse_supabase(settings)
+    refuse_supabase(settings)
     async with AsyncExitStack() as stack:
         url = settings.database_url
         if url is None:
             url = (await stack.enter_async_context(EmbeddedPostgres(settings.make_home()))).dsn
-        store = PostgresStore(url, transaction_pooler=_pooled(url))
+        store = PostgresStore(url, transaction_pooler=is_pooled(url))
         stack.push_async_callback(store.aclose)
         yield store
-
-
-def _pooled(url: str | None) -> bool:
-    try:
-        return url is not None and urlsplit(url).port == _TRANSACTION_POOLER_PORT
-    except ValueError:  # the store says what is wrong with the URL
-        return False
-
-
-def _refuse_supabase(settings: Settings) -> None:
-    if settings.supabase_url is not None and settings.database_url is None:
-        raise Unreachable(
-            "SUPABASE_URL is set, and this release does not reach Supabase over its own API yet.",
-            remedy="Set DATABASE_URL to the project's connection string (Supabase: Connect), which reaches the same database.",
-        )

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+from runtime.errors import StoreUnreachable
 
 if TYPE_CHECKING:  # the rules take half a second to import, and a command that only reads rows needs none of them
     from runtime.conversation.commands import Command
@@ -15,12 +18,19 @@ if TYPE_CHECKING:  # the rules take half a second to import, and a command that 
 __all__ = [
     "CallRow",
     "Clock",
+    "DirectorySnapshot",
     "EventRow",
+    "Limits",
     "Line",
+    "NotNotified",
+    "NumberRow",
+    "OrganizationLoad",
     "OrganizationRow",
+    "PublishedRow",
     "SessionStatus",
     "Store",
     "Telephone",
+    "TenantRow",
     "TestSessionRow",
     "TimerHandle",
     "ToolCall",
@@ -142,6 +152,76 @@ class TestSessionRow:
     created_at: datetime
 
 
+@dataclass(frozen=True, slots=True)
+class NumberRow:
+    """A `phone_number` row: `number` is E.164, `is_default` marks the caller's number of calls that go out.
+
+    Both fields of the workflow are None where the number leads nowhere, which is what its workflow's removal leaves.
+    """
+
+    number: str
+    organization_id: str
+    workflow_id: str | None
+    workflow_name: str | None
+    is_default: bool
+    description: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What an organization may use up; None is no limit, and so are no prefixes (each `+` and digits; `runtime.numbers.may_dial`)."""
+
+    max_concurrent_calls: int | None = None
+    max_minutes_a_day: int | None = None
+    dial_prefixes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class OrganizationLoad:
+    """What an organization uses: its real calls that run (begun within 24 h), and its minutes since midnight, UTC."""
+
+    active_calls: int
+    minutes_today: float
+
+
+@dataclass(frozen=True, slots=True)
+class TenantRow:
+    """An organization as a worker sees it; the default workflow answers for any number without a row."""
+
+    id: str
+    name: str
+    default_workflow_id: str | None
+    default_workflow_name: str | None
+    limits: Limits
+
+
+@dataclass(frozen=True, slots=True)
+class PublishedRow:
+    """A workflow's published version; `version` is its number."""
+
+    workflow_id: str
+    workflow_name: str
+    organization_id: str
+    version_id: str
+    version: int
+
+
+@dataclass(frozen=True, slots=True)
+class DirectorySnapshot:
+    """Who answers what, of all organizations, as it stood at one moment.
+
+    `organizations` are by id, `numbers` by number (each organization may map the same one), `published` by workflow id.
+    """
+
+    organizations: Mapping[str, TenantRow]
+    numbers: Mapping[str, Sequence[NumberRow]]
+    published: Mapping[str, PublishedRow]
+
+
+class NotNotified(StoreUnreachable):
+    """The store answers, but what it has to tell by itself does not arrive: changes have to be asked for."""
+
+
 class Store(Protocol):
     """Where workflows are read from and events go to. Every method raises `StoreUnreachable` when the store is away.
 
@@ -177,6 +257,38 @@ class Store(Protocol):
     async def remove_variable(self, organization_id: str, name: str) -> None: ...
 
     async def variables(self, organization_id: str) -> list[WorkspaceVariableRow]: ...
+
+    async def numbers(self, organization_id: str) -> list[NumberRow]:
+        """Return the organization's numbers in order."""
+        ...
+
+    async def set_number(
+        self, organization_id: str, number: str, workflow: str, *, description: str | None = None
+    ) -> NumberRow:
+        """Have the workflow of this name or id answer `number` (E.164); a description is kept unless one is given."""
+        ...
+
+    async def remove_number(self, organization_id: str, number: str) -> None: ...
+
+    async def set_default_workflow(self, organization_id: str, workflow: str | None) -> None:
+        """Have the workflow of this name or id answer every number without a row; None: nobody does."""
+        ...
+
+    async def set_limits(self, organization_id: str, limits: Limits) -> None: ...
+
+    async def load(self, organization_id: str) -> OrganizationLoad: ...
+
+    async def directory(self) -> DirectorySnapshot: ...
+
+    def listen(self, on_change: Callable[[str, str], None]) -> AbstractAsyncContextManager[None]:
+        """Tell of changes from anywhere for as long as the block lasts, by `on_change(what, id)` on this event loop.
+
+        `workflow_version` with the id of the version that was published; `workflow`, `phone_number`, `organization`
+        and `workspace_variable` with the organization's id; `lost` with the reason once nothing is heard any more, and
+        `everything` with no id once it is again, as much may have been missed. `on_change` must not raise.
+        Entering raises `StoreUnreachable`, and `NotNotified` where notifications do not get through.
+        """
+        ...
 
     async def open_call(self, row: CallRow) -> None:
         """Insert the `call_session` row; a row that is there already stays as it is."""
@@ -284,7 +396,8 @@ class ToolCall:
 class ToolOutcome:
     """What a tool brought: `text` is for the model to read, `preview` for the event, `assigned` for variables.
 
-    `error_code` is empty where it succeeded. `hang_up` asks for the end of the call after what is being said.
+    `error_code` is empty where it succeeded. What the telephone is to do after what is being said: `hang_up`, put the
+    caller through to `transfer_to`, or let everything rest for `hold_s` seconds; `say` is heard first.
     """
 
     text: str
@@ -293,6 +406,9 @@ class ToolOutcome:
     assigned: Mapping[str, Json] = field(default_factory=dict)
     mocked: bool = False
     hang_up: bool = False
+    transfer_to: str = ""
+    hold_s: float = 0.0
+    say: str = ""
 
 
 class ToolRunner(Protocol):

@@ -8,15 +8,19 @@ from urllib.parse import parse_qs, urlsplit
 import asyncpg
 
 from runtime.errors import NotFound, PatchbayError, StoreUnreachable, UsageFault
+from runtime.session.ports import NotNotified
 
 __all__ = [
     "AWAY",
     "REFUSED",
     "no_call",
+    "no_number",
+    "no_organization",
     "no_published",
     "no_variable",
     "no_version",
     "no_workflow",
+    "not_notified",
     "place_of",
     "refused",
     "unreachable",
@@ -70,6 +74,25 @@ def no_call(session_id: str) -> NotFound:
 
 def no_variable(name: str, known: Iterable[str]) -> NotFound:
     return NotFound(f"There is no variable '{name}'.", remedy=f"Variables: {', '.join(sorted(known)) or 'none yet'}.")
+
+
+def no_number(number: str, known: Iterable[str]) -> NotFound:
+    return NotFound(
+        f"There is no number '{number}'.",
+        remedy=f"Numbers: {', '.join(sorted(known)) or 'none yet; patchbay number add maps one'}.",
+    )
+
+
+def no_organization(organization_id: str) -> NotFound:
+    return NotFound(f"There is no organization '{organization_id}'.", remedy="Set PATCHBAY_ORG to the name of one.")
+
+
+def not_notified(place: str) -> NotNotified:
+    return NotNotified(
+        f"The database {place} works, but its notifications do not arrive: a transaction pooler (PgBouncer in transaction "
+        "mode, Supabase port 6543) is in the way.",
+        remedy="Use the direct or session connection (port 5432) in DATABASE_URL. Until then changes are asked for twice a second.",
+    )
 
 
 def refused(error: BaseException) -> PatchbayError:

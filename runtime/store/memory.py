@@ -6,10 +6,10 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any, TypeVar
+from typing import Any
 from uuid import uuid4
 
-from runtime.errors import PatchbayError, StoreUnreachable
+from runtime.errors import PatchbayError
 from runtime.session.ports import (
     CallRow,
     EventRow,
@@ -20,31 +20,23 @@ from runtime.session.ports import (
     WorkspaceVariableRow,
 )
 from runtime.store import faults
+from runtime.store.memory_numbers import Numbers
+from runtime.store.memory_tables import kept
 
 __all__ = ["MemoryStore"]
 
-R = TypeVar("R", OrganizationRow, WorkflowRow, VersionRow)
 
-
-class MemoryStore:
+class MemoryStore(Numbers):
     """A `Store` that forgets. While `away` is true every method raises `StoreUnreachable`."""
-
-    def __init__(self) -> None:
-        self.away = False
-        self._organizations: dict[str, OrganizationRow] = {}
-        self._workflows: dict[str, WorkflowRow] = {}
-        self._versions: dict[str, VersionRow] = {}
-        self._variables: dict[tuple[str, str], WorkspaceVariableRow] = {}
-        self._calls: dict[str, CallRow] = {}
-        self._events: dict[str, dict[int, EventRow]] = {}
-        self._tests: dict[str, TestSessionRow] = {}
 
     async def ensure_organization(self, name: str) -> OrganizationRow:
         self._reach()
         for row in self._organizations.values():
             if name in {row.id, row.name}:
                 return row
-        return _kept(self._organizations, OrganizationRow(id=str(uuid4()), name=name))
+        made = kept(self._organizations, OrganizationRow(id=str(uuid4()), name=name))
+        self._tell("organization", made.id)
+        return made
 
     async def save_draft(self, organization_id: str, workflow_name: str, config: Mapping[str, Any]) -> VersionRow:
         self._reach()
@@ -54,7 +46,7 @@ class MemoryStore:
         for row in versions:
             if _content(row.config) == _content(config):
                 return row
-        return _kept(
+        return kept(
             self._versions,
             VersionRow(
                 id=str(uuid4()),
@@ -76,7 +68,10 @@ class MemoryStore:
         for row in self._versions_of(chosen.workflow_id):
             if row.status == "published":
                 self._versions[row.id] = replace(row, status="archived")
-        return _kept(self._versions, replace(chosen, status="published", published_at=_now()))
+                self._tell("workflow", row.organization_id)
+        published = kept(self._versions, replace(chosen, status="published", published_at=_now()))
+        self._tell("workflow_version", version_id)
+        return published
 
     async def version(self, version_id: str) -> VersionRow:
         self._reach()
@@ -99,23 +94,20 @@ class MemoryStore:
 
     async def versions(self, organization_id: str, workflow: str) -> list[VersionRow]:
         self._reach()
-        found = self._workflows.get(workflow)
-        if found is None or found.organization_id != organization_id:
-            found = self._named(organization_id, workflow)
-        if found is None:
-            raise faults.no_workflow(workflow, [row.name for row in await self.workflows(organization_id)])
-        return self._versions_of(found.id)
+        return self._versions_of(self._found(organization_id, workflow).id)
 
     async def set_variable(self, organization_id: str, name: str, value: str, *, is_secret: bool) -> None:
         self._reach()
         self._need_organization(organization_id)
         row = WorkspaceVariableRow(name=name, value=value, is_secret=is_secret, updated_at=_now())
         self._variables[organization_id, name] = row
+        self._tell("workspace_variable", organization_id)
 
     async def remove_variable(self, organization_id: str, name: str) -> None:
         self._reach()
         if self._variables.pop((organization_id, name), None) is None:
             raise faults.no_variable(name, [variable.name for variable in await self.variables(organization_id)])
+        self._tell("workspace_variable", organization_id)
 
     async def variables(self, organization_id: str) -> list[WorkspaceVariableRow]:
         self._reach()
@@ -182,40 +174,6 @@ class MemoryStore:
 
     async def aclose(self) -> None:
         """Keep everything: a store in memory may be opened again."""
-
-    def _reach(self) -> None:
-        if self.away:
-            raise StoreUnreachable("The store in memory is away.", remedy="Set its `away` to False.")
-
-    def _need_organization(self, organization_id: str) -> None:
-        if organization_id not in self._organizations:
-            raise PatchbayError(f"The database does not take this: there is no organization '{organization_id}'.")
-
-    def _need_version(self, version_id: str | None) -> None:
-        if version_id is not None and version_id not in self._versions:
-            raise PatchbayError(f"The database does not take this: there is no workflow version '{version_id}'.")
-
-    def _named(self, organization_id: str, name: str) -> WorkflowRow | None:
-        mine = (row for row in self._workflows.values() if row.organization_id == organization_id)
-        return next((row for row in mine if row.name == name), None)
-
-    def _new_workflow(self, organization_id: str, name: str) -> WorkflowRow:
-        now = _now()
-        return _kept(self._workflows, WorkflowRow(str(uuid4()), organization_id, name, None, None, None, now, now))
-
-    def _counted(self, row: WorkflowRow) -> WorkflowRow:
-        versions = self._versions_of(row.id)
-        published = next((version.version for version in versions if version.status == "published"), None)
-        return replace(row, latest_version=versions[0].version if versions else None, published_version=published)
-
-    def _versions_of(self, workflow_id: str) -> list[VersionRow]:
-        mine = [row for row in self._versions.values() if row.workflow_id == workflow_id]
-        return sorted(mine, key=lambda row: row.version, reverse=True)
-
-
-def _kept(rows: dict[str, R], row: R) -> R:
-    rows[row.id] = row
-    return row
 
 
 def _content(value: Mapping[str, Any]) -> str:

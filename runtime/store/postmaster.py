@@ -38,7 +38,8 @@ _NEW_VERSION = "18"
 _UNSHARE = ("unshare", "--user", "--map-user=1000")
 # Children of a postmaster that was killed hold its memory until they notice, which takes milliseconds; and one that a
 # process launched before it was killed may be a moment ahead of us.
-_STILL_HELD = ("is still in use", "already exists")
+_STILL_HELD = ("is still in use", "already exists", 'postmaster.pid" is empty')
+_WRITTEN_WITHIN_S = 0.5
 
 _TLS_PLEASE = struct.pack("!II", 8, 80877103)
 
@@ -163,6 +164,7 @@ def shut_down(server: Server, data: Path) -> None:
 def _start(data: Path, sockets: Path, log: Path) -> subprocess.Popen[bytes]:
     # The socket is this folder's alone, and no server of it lives: another's pid in here would only hold us up.
     (sockets / f"{SOCKET_NAME}.lock").unlink(missing_ok=True)
+    _remove_empty_lock(data / "postmaster.pid")
     if log.exists():
         log.replace(log.with_name(f"{log.name}.1"))
     version = (data / "PG_VERSION").read_text("ascii").strip()
@@ -171,6 +173,13 @@ def _start(data: Path, sockets: Path, log: Path) -> subprocess.Popen[bytes]:
     command = [*_as_ordinary_user(), str(_binary("postgres", version)), "-D", str(data), "-p", "5432", *options]
     with log.open("wb") as output:
         return _popen(command, output=output.fileno(), stale_pid=_stale_pid(data))
+
+
+def _remove_empty_lock(lock: Path) -> None:
+    """Remove the lock file of a server that was killed between making it and writing to it, which takes microseconds."""
+    with suppress(OSError):
+        if lock.stat().st_size == 0 and time.time() - lock.stat().st_mtime > _WRITTEN_WITHIN_S:
+            lock.unlink()
 
 
 def _stale_pid(data: Path) -> str | None:

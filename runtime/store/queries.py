@@ -37,6 +37,50 @@ select name, coalesce(secret, value) as value, is_secret, updated_at
 from public.workspace_variable where organization_id = $1 order by name
 """
 
+_NUMBER = """
+select n.number, n.organization_id, n.workflow_id, w.name as workflow_name, n.is_default, n.description
+from public.phone_number n left join public.workflow w on w.id = n.workflow_id
+"""
+NUMBER = _NUMBER + "where n.organization_id = $1 and n.number = $2"
+NUMBERS = _NUMBER + "where n.organization_id = $1 order by n.number"
+NUMBER_SET = """
+insert into public.phone_number (organization_id, number, workflow_id, description) values ($1, $2, $3, $4)
+on conflict (organization_id, number) do update
+set workflow_id = excluded.workflow_id, description = coalesce(excluded.description, phone_number.description)
+"""
+NUMBER_REMOVE = "delete from public.phone_number where organization_id = $1 and number = $2 returning number"
+
+DEFAULT_WORKFLOW_SET = "update public.organization set default_workflow_id = $2 where id = $1 returning id"
+LIMITS_SET = """
+update public.organization set max_concurrent_calls = $2, max_minutes_a_day = $3, dial_prefixes = $4
+where id = $1 returning id
+"""
+# A call that began before midnight counts from then on. What began a day ago and never ended is a lost call, not a long one.
+LOAD = """
+with today as (select date_trunc('day', now(), 'UTC') as midnight), counted as (
+  select ended_at, greatest(coalesce(answered_at, started_at), midnight) as from_at
+  from public.call_session, today
+  where organization_id = $1 and not is_test and started_at > now() - interval '24 hours' and coalesce(ended_at, now()) >= midnight
+)
+select count(*) filter (where ended_at is null) as active_calls,
+       coalesce(sum(greatest(extract(epoch from coalesce(ended_at, now()) - from_at), 0)), 0)::float8 / 60 as minutes_today
+from counted
+"""
+# One statement: it sees one moment of the database, also through a transaction pooler.
+DIRECTORY = f"""
+select
+  (select coalesce(jsonb_agg(t), '[]') from (
+    select o.id, o.name, o.default_workflow_id, w.name as default_workflow_name, o.max_concurrent_calls, o.max_minutes_a_day, o.dial_prefixes
+    from public.organization o left join public.workflow w on w.id = o.default_workflow_id
+  ) t) as organizations,
+  (select coalesce(jsonb_agg(t), '[]') from ({_NUMBER} order by n.number, n.organization_id) t) as numbers,
+  (select coalesce(jsonb_agg(t), '[]') from (
+    select v.workflow_id, w.name as workflow_name, v.organization_id, v.id as version_id, v.version
+    from public.workflow_version v join public.workflow w on w.id = v.workflow_id where v.status = 'published'
+  ) t) as published
+"""  # noqa: S608 - our own constant
+NOTIFY = "select pg_notify($1, $2)"
+
 CALL_OPEN = """
 insert into public.call_session (id, organization_id, workflow_version_id, channel, direction, is_test, started_at, external_session_id,
   from_number, to_number, worker_id, runtime_version, room, answered_at, ended_at, status, end_reason, cost, variables)

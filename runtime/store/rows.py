@@ -3,19 +3,33 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
-from runtime.session.ports import CallRow, EventRow, TestSessionRow, VersionRow, WorkflowRow
+from runtime.session.ports import (
+    CallRow,
+    DirectorySnapshot,
+    EventRow,
+    Limits,
+    NumberRow,
+    PublishedRow,
+    TenantRow,
+    TestSessionRow,
+    VersionRow,
+    WorkflowRow,
+)
 
 __all__ = [
     "as_json",
     "as_uuid",
+    "by_number",
     "call_arguments",
     "call_row",
+    "directory_snapshot",
     "event_columns",
     "event_row",
+    "number_row",
     "test_arguments",
     "test_row",
     "version_row",
@@ -37,6 +51,37 @@ def as_uuid(text: str) -> UUID | None:
         return UUID(text)
     except ValueError:
         return None
+
+
+def number_row(record: Record) -> NumberRow:
+    return NumberRow(**_plain(record))
+
+
+def by_number(numbers: Iterable[NumberRow]) -> dict[str, list[NumberRow]]:
+    """Return the rows by their numbers; each organization may map the same one."""
+    found: dict[str, list[NumberRow]] = {}
+    for row in numbers:
+        found.setdefault(row.number, []).append(row)
+    return found
+
+
+def directory_snapshot(record: Record) -> DirectorySnapshot:
+    """Return what `queries.DIRECTORY` brought: three columns, each a JSON array."""
+    return DirectorySnapshot(
+        organizations={item["id"]: _tenant_row(item) for item in json.loads(record["organizations"])},
+        numbers=by_number(NumberRow(**item) for item in json.loads(record["numbers"])),
+        published={item["workflow_id"]: PublishedRow(**item) for item in json.loads(record["published"])},
+    )
+
+
+def _tenant_row(item: Record) -> TenantRow:
+    return TenantRow(
+        id=item["id"],
+        name=item["name"],
+        default_workflow_id=item["default_workflow_id"],
+        default_workflow_name=item["default_workflow_name"],
+        limits=Limits(item["max_concurrent_calls"], item["max_minutes_a_day"], tuple(item["dial_prefixes"])),
+    )
 
 
 def workflow_row(record: Record) -> WorkflowRow:

@@ -191,6 +191,8 @@ WRITES_OF_NOBODY = {
     "node": "delete from agent_node where organization_id = '{org}'",
     "price": "update price set price = 0",
     "organization": "insert into organization (name) values ('mine')",
+    "limits": "update organization set max_concurrent_calls = null where id = '{org}'",
+    "prefixes": "update organization set dial_prefixes = '{{}}' where id = '{org}'",
     "move": "update workflow set organization_id = '{org}'",
 }
 
@@ -268,3 +270,29 @@ async def test_tests_are_left_out_of_the_overview(connection: Connection, tenant
         "select id, turns from session_overview where organization_id = $1", ours.organization_id
     )
     assert [(str(row["id"]), row["turns"]) for row in found] == [(ours.call.id, 1)]
+
+
+async def test_only_owners_say_who_answers_any_other_number(
+    connection: Connection, tenants: tuple[Tenant, Tenant]
+) -> None:
+    ours, theirs = tenants
+    change = "update organization set default_workflow_id = (select id from patchbay_w where organization_id = $2) where id = $1 returning 1"
+    await connection.execute(
+        "create table patchbay_w as select * from workflow; grant select on patchbay_w to authenticated"
+    )
+    for role, changed in (("owner", 1), ("builder", None), ("viewer", None)):
+        async with acting(connection, "authenticated", ours.members[role]):
+            assert await connection.fetchval(change, ours.organization_id, ours.organization_id) == changed
+            assert await connection.fetchval(change, theirs.organization_id, theirs.organization_id) is None
+    async with acting(connection, "authenticated", ours.members["owner"]):
+        with pytest.raises(asyncpg.ForeignKeyViolationError):
+            await connection.fetchval(change, ours.organization_id, theirs.organization_id)
+
+
+async def test_what_members_change_is_told(connection: Connection, tenants: tuple[Tenant, Tenant]) -> None:
+    ours, _ = tenants
+    async with acting(connection, "authenticated", ours.members["builder"]):
+        await connection.execute(
+            "update phone_number set description = 'x' where organization_id = $1", ours.organization_id
+        )
+        await connection.execute("delete from workspace_variable where organization_id = $1", ours.organization_id)

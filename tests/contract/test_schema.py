@@ -12,6 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from runtime.store import migrations
 from tests.fakes.databases import Databases
 
 pytestmark = pytest.mark.server
@@ -221,3 +222,59 @@ async def test_publishing_is_told(connection: Connection) -> None:
     await connection.fetch("select publish_version($1)", version)
     assert await asyncio.wait_for(told.get(), 5) == version
     assert told.empty()
+
+
+CHANGED = {
+    "workflow": "update workflow set name = 'other'",
+    "withdrawn": "update workflow_version set status = 'archived'",
+    "phone_number": "update phone_number set description = 'x'",
+    "workspace_variable": "insert into workspace_variable (organization_id, name, value) select id, 'A', '1' from organization",
+    "organization": "update organization set max_concurrent_calls = 3",
+}
+
+
+@pytest.mark.parametrize(("what", "sql"), CHANGED.items(), ids=CHANGED)
+async def test_changes_are_told(connection: Connection, what: str, sql: str) -> None:
+    version = await save(connection, CONFIG)
+    await connection.fetch("select publish_version($1)", version)
+    await connection.execute(
+        "insert into phone_number (organization_id, number, workflow_id) select organization_id, '+15550100', id from workflow"
+    )
+    organization = await connection.fetchval("select id from organization")
+    told: asyncio.Queue[str] = asyncio.Queue()
+    await connection.add_listener("patchbay_changed", lambda *message: told.put_nowait(message[3]))
+    await connection.execute(sql)
+    table = "workflow_version" if what == "withdrawn" else what
+    assert await asyncio.wait_for(told.get(), 5) == f"{table} {organization}"
+
+
+async def test_the_default_number_of_an_older_schema_becomes_the_default_workflow(
+    databases: Databases, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    older = tuple(each for each in migrations.known_migrations() if each.name != "patchbay_numbers")
+    connection = await asyncpg.connect(await databases.empty())
+    with monkeypatch.context() as patched:
+        patched.setattr(migrations, "known_migrations", lambda: older)
+        await migrations.migrate(connection)
+    await save(connection, CONFIG)
+    await connection.execute(
+        "insert into phone_number (organization_id, number, workflow_id, is_default) select organization_id, '+15550100', id, true from workflow"
+    )
+    await migrations.migrate(connection)
+    assert await connection.fetchval("select w.name from organization o join workflow w on w.id = default_workflow_id")
+    await connection.close()
+
+
+async def test_a_workflow_that_goes_leaves_its_numbers_and_defaults(connection: Connection) -> None:
+    await save(connection, CONFIG)
+    await connection.execute(
+        "insert into phone_number (organization_id, number, workflow_id) select organization_id, '+15550100', id from workflow"
+    )
+    await connection.execute("update organization set default_workflow_id = (select id from workflow)")
+    await connection.execute("delete from workflow")
+    assert await connection.fetchval("select num_nonnulls(workflow_id) from phone_number") == 0
+    assert await connection.fetchval("select num_nonnulls(default_workflow_id) from organization") == 0
+    await save(connection, CONFIG)
+    await connection.execute("update organization set default_workflow_id = (select id from workflow)")
+    await connection.execute("delete from organization")
+    assert await connection.fetchval("select count(*) from workflow") == 0

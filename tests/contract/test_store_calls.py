@@ -12,7 +12,7 @@ from uuid import uuid4
 import pytest
 
 from runtime.errors import NotFound, PatchbayError, StoreUnreachable
-from runtime.session.ports import OrganizationRow, Store, TestSessionRow
+from runtime.session.ports import Limits, OrganizationRow, Store, TestSessionRow
 from tests.contract.conftest import Subject
 from tests.contract.rows import CONFIG, START, a_call, some_events
 
@@ -137,6 +137,14 @@ USES: dict[str, Callable[[Store, str], Awaitable[Any]]] = {
     "set_variable": lambda store, acme: store.set_variable(acme, "A", "1", is_secret=False),
     "remove_variable": lambda store, acme: store.remove_variable(acme, "A"),
     "variables": lambda store, acme: store.variables(acme),
+    "numbers": lambda store, acme: store.numbers(acme),
+    "set_number": lambda store, acme: store.set_number(acme, "+15550100", "w"),
+    "remove_number": lambda store, acme: store.remove_number(acme, "+15550100"),
+    "set_default_workflow": lambda store, acme: store.set_default_workflow(acme, None),
+    "set_limits": lambda store, acme: store.set_limits(acme, Limits()),
+    "load": lambda store, acme: store.load(acme),
+    "directory": lambda store, _: store.directory(),
+    "listen": lambda store, _: listened(store),
     "open_call": lambda store, acme: store.open_call(a_call(acme)),
     "append": lambda store, acme: store.append(some_events(a_call(acme), 1)),
     "close_call": lambda store, acme: store.close_call(a_call(acme)),
@@ -146,6 +154,11 @@ USES: dict[str, Callable[[Store, str], Awaitable[Any]]] = {
     "save_test": lambda store, acme: store.save_test(TestSessionRow(acme, acme, acme, None, [], START)),
     "tests": lambda store, acme: store.tests(acme),
 }
+
+
+async def listened(store: Store) -> None:
+    async with store.listen(lambda _what, _which: None):
+        pass
 
 
 async def test_every_method_says_that_the_store_is_away(subject: Subject, acme: OrganizationRow) -> None:

@@ -72,8 +72,13 @@ async def ask(server: EmbeddedPostgres, sql: str = "select 1") -> object:
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A home that the tests of this module leave in order."""
-    return tmp_path_factory.mktemp("home")
+    """A home with a database in it, which the tests of this module leave in order."""
+
+    async def made(folder: Path) -> Path:
+        async with EmbeddedPostgres(folder):
+            return folder
+
+    return asyncio.run(made(tmp_path_factory.mktemp("home")))
 
 
 async def test_the_first_starts_it_and_the_last_to_leave_stops_it(home: Path) -> None:
@@ -230,6 +235,14 @@ async def test_a_cancelled_start_leaves_no_orphan(home: Path, delay_s: float) ->
     with pytest.raises(TimeoutError):
         await asyncio.wait_for(use(), delay_s)
     assert pid_of(home) is None
+
+
+async def test_a_server_killed_while_it_made_its_lock_file_is_no_obstacle(home: Path) -> None:
+    async with EmbeddedPostgres(home):
+        pass
+    (home / "postgres" / "data" / "postmaster.pid").touch()
+    async with EmbeddedPostgres(home):
+        assert pid_of(home) is not None
 
 
 def test_a_home_that_cannot_be_written_is_wrong_usage(tmp_path: Path) -> None:
