@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import uuid
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -24,8 +24,8 @@ from runtime.session.event_log import EventLog
 from runtime.session.ports import CallRow, EventRow, TestSessionRow, VersionRow
 from runtime.settings import Settings
 from runtime.voice.catalogue import provider_catalogue
-from runtime.voice.live_call import CallPlan, LiveCall, open_call
-from runtime.voice.local.heard_words import heard_words
+from runtime.voice.composing import Ordered, Workshop
+from runtime.voice.live_call import LiveCall, open_call
 from runtime.voice.pipeline import Providers
 from runtime.workflow.config import WorkflowConfig
 from runtime.workflow.graph import Workflow, compile_workflow
@@ -52,9 +52,7 @@ LATER = {
     "on_start": "session.on_start",
     "on_end": "session.on_end",
     "analysis": "session.analysis",
-    "voicemail": "session.voicemail",
-    "ignore": "turn.interruption.ignore",
-    "transfer_call": "paths that transfer the call (here a transfer fails and the call goes on)",
+    "transfer_call": "paths that transfer the call (in a test there is no telephone: the transfer fails, the call goes on)",
 }
 
 
@@ -167,15 +165,12 @@ def _compiled(version: VersionRow, *, offline: bool) -> Workflow:
 def _note_what_comes_later(workflow: Workflow) -> None:
     used = [text for key, text in LATER.items() if _uses(workflow.config, key)]
     if used:
-        hint("Accepted, but not acted on yet: " + "; ".join(used) + ".")
+        hint("Not acted on here: " + "; ".join(used) + ".")
 
 
 def _uses(config: WorkflowConfig, key: str) -> bool:
     if key == "knowledge":
         return any(agent.knowledge for agent in config.agents)
-    if key == "ignore":
-        turns = [config.defaults.turn, *(agent.turn for agent in config.agents)]
-        return any(turn.interruption.ignore for turn in turns if turn is not None)
     if key == "transfer_call":
         paths = [*config.global_paths, *(path for agent in config.agents for path in agent.paths)]
         return any(path.transfer_call is not None for path in paths)
@@ -191,39 +186,37 @@ async def _open(
     watch: Callable[[EventRow], None] | None,
 ) -> Run:
     channel, offline, stored = kind
-    settings = store.settings
-    keyring = store.keyring
-    workspace, secrets = await _workspace(store)
+    settings, keyring = store.settings, store.keyring
     log = await EventLog.open(settings.events_folder, store.store)
     stack.push_async_callback(log.aclose)
     client = await stack.enter_async_context(open_client(settings.allow_private_hosts.allows))
-    text = channel == "chat_test"
-    providers = Providers(
-        offline=offline,
-        secrets=secrets,
-        stored=stored,
+    workshop = Workshop(
+        log=log,
+        encrypt=keyring.encrypt,
+        decrypt=keyring.decrypt,
+        runner=lambda secrets, phone: Runner(default_registry(), http=client, secrets=secrets, telephone=phone),
         allowed=settings.allow_private_hosts.allows,
-        vocabulary=heard_words(workflow),
+        runtime_version=installed_version("patchbay"),
+        offline=offline,
     )
+    text = channel == "chat_test"
+    clock = SystemClock(scripted=text)
+    ordered = Ordered(
+        workflow=workflow,
+        row=_row(version, channel),
+        clock=clock,
+        workspace=await store.store.variables(store.organization.id),
+        workflow_id=version.workflow_id,
+        stored=stored,
+    )
+    providers = workshop.providers(ordered)
     stack.push_async_callback(providers.aclose)
     _make_all(providers, workflow, text=text)
-    clock = SystemClock(scripted=text)
-    call_log = log.open_call(_row(version, channel))
+    plan = workshop.plan(ordered, providers)
     events: list[EventRow] = []
-    call_log.subscribe(events.append)
+    plan.log.subscribe(events.append)
     if watch is not None:
-        call_log.subscribe(_while_somebody_reads(watch))
-    plan = CallPlan(
-        workflow=workflow,
-        log=call_log,
-        clock=clock,
-        tools=Runner(default_registry(), http=client, secrets=secrets),
-        providers=providers,
-        encrypt=keyring.encrypt,
-        runtime_version=installed_version("patchbay"),
-        workflow_id=version.workflow_id,
-        workspace=workspace,
-    )
+        plan.log.subscribe(_while_somebody_reads(watch))
     live = await stack.enter_async_context(open_call(plan, text=text))
     return Run(live, clock, workflow, version, store, log, events)
 
@@ -266,14 +259,6 @@ def _while_somebody_reads(watch: Callable[[EventRow], None]) -> Callable[[EventR
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
     return tell
-
-
-async def _workspace(store: CliStore) -> tuple[Mapping[str, str], Mapping[str, str]]:
-    """Return the organization's plain variables and its secrets, decrypted."""
-    rows = await store.store.variables(store.organization.id)
-    plain = {row.name: row.value for row in rows if not row.is_secret}
-    hidden = [row for row in rows if row.is_secret]
-    return plain, {row.name: store.keyring.decrypt(row.value) for row in hidden}
 
 
 async def _save(run: Run) -> None:

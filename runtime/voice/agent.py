@@ -3,21 +3,37 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncGenerator, AsyncIterable
-from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from livekit.agents import DEFAULT_API_CONNECT_OPTIONS, FlushSentinel, ModelSettings, StopResponse, llm
+from livekit import rtc
+from livekit.agents import (
+    DEFAULT_API_CONNECT_OPTIONS,
+    APIConnectionError,
+    APIError,
+    ModelSettings,
+    StopResponse,
+    llm,
+    stt,
+)
 from livekit.agents.llm import ToolResult, function_tool
 from livekit.agents.voice import Agent, RunContext
+from livekit.agents.voice.agent_activity import _SpeechHandleContextVar
 from livekit.agents.voice.io import TimedString
 from livekit.agents.voice.transcription.filters import filter_emoji, filter_markdown
 
-from runtime.conversation import masking, prompts
+from runtime.conversation import prompts
 from runtime.conversation.events import PathAsked, ValuesGiven
-from runtime.conversation.scene import Reply, Scene
+from runtime.conversation.scene import Reply
 from runtime.session.call_session import CallSession
+from runtime.voice.completion import Chunk, Completion, Haste, chunks, faulty_calls
+from runtime.voice.history import is_said, system, without_secrets
+from runtime.voice.interruptions import Manners, Microphone
+from runtime.voice.mouth import Mouth, Spokesman
+from runtime.voice.phrases import phrase
 from runtime.voice.pipeline import connect_options
+from runtime.voice.watchdog import Limits, answer_s
 from runtime.workflow.graph import Agent as Node
 from runtime.workflow.graph import CompiledTool, Path
 
@@ -25,41 +41,29 @@ __all__ = ["CallAgent", "TurnListener"]
 
 Json = Any
 RawTool = llm.RawFunctionTool[Any, Any]
-Chunk = llm.ChatChunk | str | FlushSentinel
 
 SIBLINGS_TURNS = 8
 """Turns of the loop in which the other calls of an answer begin; one that LiveKit refuses by itself never does."""
 
-APOLOGIES = {
-    "de": "Entschuldigung, das hat gerade nicht geklappt. Könnten Sie das bitte wiederholen?",
-    "fr": "Excusez-moi, cela n'a pas fonctionné. Pouvez-vous répéter, s'il vous plaît ?",
-    "es": "Disculpe, algo ha fallado. ¿Puede repetirlo, por favor?",
-    "it": "Mi scusi, qualcosa non ha funzionato. Può ripetere, per favore?",
-}
-APOLOGY = "I'm sorry, something went wrong just now. Could you say that again, please?"
+APOLOGY = phrase("again", "en")
 
 
-class TurnListener(Protocol):
-    """Who is told that the caller's turn is final; answers whether the model is to reply to it."""
+class TurnListener(Spokesman, Protocol):
+    """Who is told what is heard and what fails; `turn_heard` answers whether the model is to reply to the turn."""
+
+    limits: Limits
 
     def turn_heard(self, message: llm.ChatMessage) -> bool: ...
 
+    def turn_lost(self, error: BaseException) -> None: ...
+
+    def passes(self, event: stt.SpeechEvent) -> bool: ...
+
     def model_failed(self, code: str, error: BaseException | None) -> None: ...
 
+    def report(self, component: str, code: str, message: str, recovered_by: str | None) -> None: ...
 
-@dataclass(slots=True)
-class _Completion:
-    """One answer of the model while it streams."""
-
-    text: str = ""
-    calls: int = 0
-    begun: int = 0
-    ended: asyncio.Event = field(default_factory=asyncio.Event)
-
-    @property
-    def said(self) -> bool:
-        """Whether there is anything in it that a voice can say: marks and emoji alone are silence."""
-        return any(map(str.isalnum, self.text))
+    def silent_for(self) -> float: ...
 
 
 class CallAgent(Agent):
@@ -71,7 +75,13 @@ class CallAgent(Agent):
         self._listener = listener
         self._stay_tools: list[llm.Tool | llm.Toolset] = []
         self._patience = DEFAULT_API_CONNECT_OPTIONS
-        self.completion = _Completion()
+        self._answer_s = DEFAULT_API_CONNECT_OPTIONS.timeout
+        self._filled_at = 0.0
+        self.mouth = Mouth(listener, lambda: listener.limits)
+        self.manners = Manners()
+        self.unsaid: dict[str, str] = {}
+        """By speech: what was heard in place of a text that could not be spoken."""
+        self.completion = Completion()
         self.hint: str | None = None
         self.secret_turns: set[str] = set()
         self._prompt = prompts.Instructions()
@@ -84,6 +94,8 @@ class CallAgent(Agent):
     def enter(self, node: Node, stay: int) -> None:
         """Take on the node's functions; a call of an earlier stay's function is told that the conversation moved on."""
         self._patience = connect_options(node)
+        self._answer_s = answer_s(node, self._listener.limits)
+        self.manners = Manners.of(node)
         tools: list[llm.Tool | llm.Toolset] = [
             self._path(path, stay) for path in node.offered if path.trigger == "model"
         ]
@@ -148,7 +160,12 @@ class CallAgent(Agent):
 
     async def on_user_turn_completed(self, turn_ctx: llm.ChatContext, new_message: llm.ChatMessage) -> None:
         del turn_ctx
-        if not self._listener.turn_heard(new_message):
+        try:
+            answered = self._listener.turn_heard(new_message)
+        except Exception as error:  # noqa: BLE001 - an edge: LiveKit would only log it, and the caller wait for ever
+            self._listener.turn_lost(error)
+            answered = False
+        if not answered:
             self.keep(new_message)
             raise StopResponse
 
@@ -160,7 +177,7 @@ class CallAgent(Agent):
         self, chat_ctx: llm.ChatContext, tools: list[llm.Tool], model_settings: ModelSettings
     ) -> AsyncGenerator[Chunk, None]:
         """Ask the node's model with fresh instructions; a model that fails, stalls or says nothing is spoken for."""
-        completion = self.completion = _Completion()
+        completion = self.completion = Completion()
         try:
             context = llm.ChatContext(self._read(chat_ctx))
             async for chunk in self._answer(context, tools, model_settings, completion):
@@ -170,23 +187,11 @@ class CallAgent(Agent):
 
     def _read(self, history: llm.ChatContext) -> list[llm.ChatItem]:
         """Return what the model reads: fresh instructions, what was said, and why it is asked where nobody has spoken."""
-        said = [item for item in history.items if _is_said(item)]
-        items: list[llm.ChatItem] = [_system(self._prompt(self._call.view())), *self._without_secrets(said)]
-        hint, self.hint = self.hint, None
-        return [*items, _system(hint)] if hint is not None else items
-
-    def _without_secrets(self, items: list[llm.ChatItem]) -> list[llm.ChatItem]:
-        """Mask sensitive values in what was said before the caller's last turn: a spoken one reaches only its own turn."""
         scene = self._call.view()
-        if not any(spec.sensitive for spec in scene.workflow.variables.values()):
-            return items
-        last = max((at for at, item in enumerate(items) if _by_caller(item)), default=0)
-        kept: list[llm.ChatItem] = []
-        secret_turn = False
-        for at, item in enumerate(items):
-            secret_turn = item.id in self.secret_turns if _by_caller(item) else secret_turn
-            kept.append(_masked(item, scene, secret_turn=secret_turn) if at < last else item)
-        return kept
+        said = [item for item in history.items if is_said(item)]
+        items: list[llm.ChatItem] = [system(self._prompt(scene)), *without_secrets(said, scene, self.secret_turns)]
+        hint, self.hint = self.hint, None
+        return [*items, system(hint)] if hint is not None else items
 
     async def transcription_node(
         self, text: AsyncIterable[str | TimedString], model_settings: ModelSettings
@@ -196,83 +201,87 @@ class CallAgent(Agent):
         async for piece in filter_emoji(filter_markdown(text)):
             yield piece
 
+    async def stt_node(
+        self, audio: AsyncIterable[rtc.AudioFrame], model_settings: ModelSettings
+    ) -> AsyncGenerator[stt.SpeechEvent, None]:
+        """Keep from LiveKit what is said along with a sentence of the agent's; a recogniser that ends is asked again."""
+        ears = Microphone(audio)
+        try:
+            async for event in Agent.default.stt_node(self, ears.frames(), model_settings):
+                if self._listener.passes(event):
+                    yield event
+        except APIError:
+            raise
+        except Exception as error:  # LiveKit starts the recogniser anew after its own kind of error alone
+            raise APIConnectionError("the recogniser failed") from error
+        if not ears.closed:
+            self._listener.report("stt", "stt_ended", "The recogniser ended while the caller was there.", "reconnect")
+            raise APIConnectionError("the recogniser ended")
+
+    async def tts_node(
+        self, text: AsyncIterable[str], model_settings: ModelSettings
+    ) -> AsyncGenerator[rtc.AudioFrame, None]:
+        """Speak; a voice that fails, stalls or stays silent is spoken for."""
+        speech = _SpeechHandleContextVar.get(None)
+
+        def instead(heard: str) -> None:
+            if speech is not None:
+                self.unsaid[speech.id] = heard
+
+        async for frame in self.mouth.speak(
+            text, lambda words: Agent.default.tts_node(self, words, model_settings), instead
+        ):
+            yield frame
+
     async def _answer(
         self,
         context: llm.ChatContext,
         tools: list[llm.Tool],
         settings: ModelSettings,
-        completion: _Completion,
+        completion: Completion,
     ) -> AsyncGenerator[Chunk, None]:
         if self._call.state.ending:
             return
+        may_call = settings.tool_choice != "none"
         try:
-            async for chunk in self._chat(context, tools, settings):
-                _note(completion, chunk, may_call=settings.tool_choice != "none")
+            async for chunk in self._chat(context, tools, settings, completion):
+                completion.note(chunk, may_call=may_call)
                 yield chunk
         except TimeoutError:
             self._listener.model_failed("stalled", None)
         except Exception as error:  # noqa: BLE001 - an edge: whatever a plugin raises, the caller hears something
             self._listener.model_failed("failed", error)
         else:
-            if completion.said or (completion.calls and settings.tool_choice != "none"):
+            if self._is_answer(completion, tools):
                 return
             self._listener.model_failed("empty", None)
-        if not completion.calls or settings.tool_choice == "none":
-            yield " " + APOLOGIES.get(self._call.view().language.split("-")[0], APOLOGY)
+        if not completion.calls and not self._call.state.ending:
+            yield " " + phrase("again", self._call.view().language)
+
+    def _is_answer(self, completion: Completion, tools: list[llm.Tool]) -> bool:
+        for code, message in faulty_calls(completion, [tool.id for tool in tools]):
+            self._listener.report("llm", code, message, "retry")
+        return completion.said or completion.calls > 0
 
     async def _chat(
-        self, context: llm.ChatContext, tools: list[llm.Tool], settings: ModelSettings
-    ) -> AsyncGenerator[llm.ChatChunk, None]:
-        """As LiveKit's own node does it, but each chunk within the node's patience in place of the session's."""
+        self, context: llm.ChatContext, tools: list[llm.Tool], settings: ModelSettings, completion: Completion
+    ) -> AsyncGenerator[Chunk, None]:
+        """As LiveKit's own node does it, but within the node's patience in place of the session's."""
         model = self.llm
         assert isinstance(model, llm.LLM)
+        audible = self.session.output.audio is not None and self.session.output.audio_enabled
+        haste = Haste(self._answer_s, self._patience.timeout, self._filler if audible else None)
         async with model.chat(
             chat_ctx=context, tools=tools, tool_choice=settings.tool_choice, conn_options=self._patience
         ) as stream:
-            while True:
-                try:
-                    async with asyncio.timeout(self._patience.timeout):
-                        chunk = await anext(stream)
-                except StopAsyncIteration:
-                    return
+            async for chunk in chunks(stream, completion, haste):
                 yield chunk
 
-
-def _system(text: str) -> llm.ChatMessage:
-    return llm.ChatMessage(role="system", content=[text], created_at=0)
-
-
-def _by_caller(item: llm.ChatItem) -> bool:
-    return item.type == "message" and item.role == "user"
-
-
-def _masked(item: llm.ChatItem, scene: Scene, *, secret_turn: bool) -> llm.ChatItem:
-    """Return the item without what is sensitive; of a turn in which it was awaited only the agent's words are kept."""
-
-    def secret(text: str) -> bool:
-        spoken_by_agent = item.type == "message" and item.role == "assistant"
-        return (secret_turn and not spoken_by_agent) or masking.tells(scene.workflow, scene.state, text, scene.context)
-
-    if item.type == "message" and secret(item.text_content or ""):
-        return item.model_copy(update={"content": [masking.MASK]})
-    if item.type == "function_call" and secret(item.arguments):
-        return item.model_copy(update={"arguments": "{}"})
-    if item.type == "function_call_output" and secret(item.output):
-        return item.model_copy(update={"output": masking.MASK})
-    return item
-
-
-def _is_said(item: llm.ChatItem) -> bool:
-    """Whether it is part of the conversation and no instruction or note about it."""
-    if item.type == "message":
-        return item.role not in {"system", "developer"}
-    return item.type in {"function_call", "function_call_output"}
-
-
-def _note(completion: _Completion, chunk: Chunk, *, may_call: bool) -> None:
-    """Keep count of what the model says and calls; LiveKit drops calls that it forbade (after `max_tool_steps`)."""
-    if isinstance(chunk, str):
-        completion.text += chunk
-    elif isinstance(chunk, llm.ChatChunk) and chunk.delta is not None:
-        completion.text += chunk.delta.content or ""
-        completion.calls += len(chunk.delta.tool_calls) if may_call else 0
+    def _filler(self) -> str | None:
+        """Return what to say while the model thinks, if that has become a silence."""
+        now, limits = time.monotonic(), self._listener.limits
+        silent = min(self._listener.silent_for(), now - self.completion.since)
+        if silent < limits.filler_s or now - self._filled_at < limits.tool_again_s:
+            return None
+        self._filled_at = now
+        return phrase("filler", self._call.view().language)

@@ -102,7 +102,9 @@ class PcmOutput(io.AudioOutput):
     """What the agent says, handed to `on_frame(frame, at)` at the pace it is heard; `at` is the clock's time in seconds.
 
     Frames last `frame_ms`, the last of a segment as long as it is. Each segment reports its start at most once and its
-    end exactly once; interrupted, its position is what `on_frame` was given. All of it happens on the session's loop.
+    end exactly once; interrupted, its position is what was heard by then. All of it happens on the session's loop.
+    `lead_s` is how far ahead of being heard a frame is handed on, for a sink that has a queue of its own: it keeps the
+    sound whole while the loop is late, and whoever clears this output has to clear that queue too.
     `clock` and `sleep` are the loop's unless a test brings its own.
     """
 
@@ -112,6 +114,7 @@ class PcmOutput(io.AudioOutput):
         *,
         rate: int = 24000,
         frame_ms: int = 20,
+        lead_s: float = 0.0,
         clock: Callable[[], float] | None = None,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
@@ -119,6 +122,7 @@ class PcmOutput(io.AudioOutput):
         self._on_frame = on_frame
         self._rate = rate
         self._size = rate * frame_ms // 1000
+        self._lead_s = lead_s
         self._clock = clock or asyncio.get_running_loop().time
         self._sleep = sleep
         self._segments: deque[_Segment] = deque()
@@ -181,25 +185,36 @@ class PcmOutput(io.AudioOutput):
     async def _step(self) -> None:
         segment = self._segments[0] if self._segments else None
         if segment is None or self._paused or not (segment.queue or segment.flushed):
-            self._due = None
+            if not self._lead_s:
+                self._due = None
             self._changed.clear()
             await self._changed.wait()
         elif segment.queue:
             await self._hand_on(segment)
+        elif (unheard := self._unheard_s()) > 0:  # in slices, so that a clear is noticed
+            await self._sleep(min(unheard, self._size / self._rate))
         else:
             self._finish(interrupted=False)
 
     async def _hand_on(self, segment: _Segment) -> None:
         now = self._clock()
-        due = now if self._due is None or now - self._due > _LATE_S else self._due
+        late_s = (
+            0.0 if self._lead_s else _LATE_S
+        )  # behind a lead the sink has been silent since, and nothing catches up
+        due = now if self._due is None or now - self._due > late_s else self._due
         samples = segment.take(self._size)
         self._due = due + samples.size / self._rate
         if not segment.started:
             segment.started = True
             self.on_playback_started(created_at=time.time())
         self._on_frame(frame_of(samples, self._rate), due)
-        await self._sleep(max(0.0, self._due - self._clock()))
+        await self._sleep(max(0.0, self._due - self._lead_s - self._clock()))
+
+    def _unheard_s(self) -> float:
+        """Return how much of what was handed on lies in the sink's queue."""
+        return max(0.0, self._due - self._clock()) if self._lead_s and self._due is not None else 0.0
 
     def _finish(self, *, interrupted: bool) -> None:
         segment = self._segments.popleft()
-        self.on_playback_finished(playback_position=segment.played / self._rate, interrupted=interrupted)
+        heard_s = max(0.0, segment.played / self._rate - self._unheard_s())
+        self.on_playback_finished(playback_position=heard_s, interrupted=interrupted)

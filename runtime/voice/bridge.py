@@ -12,15 +12,20 @@ from livekit.agents import (
     SpeechCreatedEvent,
     UserInputTranscribedEvent,
     llm,
+    stt,
 )
 
 from runtime.conversation import events as ev
 from runtime.conversation import masking
+from runtime.conversation.state import CallState
 from runtime.conversation.values import awaited_variable
 from runtime.session.call_session import CallSession
 from runtime.variables import is_partial
 from runtime.voice.agent import CallAgent
+from runtime.voice.interruptions import TRANSCRIPTS, Overlaps
 from runtime.voice.line import SessionLine
+from runtime.voice.rescue import Rescue, describe
+from runtime.voice.watchdog import Limits, Watchdog
 from runtime.workflow.graph import Agent as Node
 
 __all__ = ["Bridge"]
@@ -40,14 +45,66 @@ class Bridge:
         self._heard_at = 0.0
         self._dictating = False
         self._answered = 0
+        self._rescue = Rescue(call, session, line)
+        self._overlaps = Overlaps(session, self._answered_along)
+        self.watchdog = Watchdog(call, session, self._rescue, Limits())
         self.agent: CallAgent | None = None
         line.on_idle = self._idle
         session.on("speech_created", self._speech_created)
         session.on("conversation_item_added", self._item_added)
         session.on("user_input_transcribed", self._transcribed)
         session.on("error", self._error)
+        call.watch(self._changed)
+
+    @property
+    def limits(self) -> Limits:
+        """How long the caller may be left without a sound."""
+        return self.watchdog.limits
+
+    @limits.setter
+    def limits(self, limits: Limits) -> None:
+        self.watchdog.limits = limits
+
+    @property
+    def ending(self) -> bool:
+        return self._call.state.ending
+
+    def _changed(self, state: CallState) -> None:
+        """Watch over a call by voice while it runs."""
+        if state.ended:
+            self.watchdog.stop()
+        elif self._rescue.hold_sink():
+            self.watchdog.start()
 
     # ------------------------------------------------------------ the caller
+
+    def passes(self, event: stt.SpeechEvent) -> bool:
+        """Whether LiveKit is to know of what was recognised."""
+        self.watchdog.heard(event.alternatives[0].text if event.alternatives else "")
+        if self._call.state.closing is not None and event.type in TRANSCRIPTS:
+            self._said_in_goodbye(event)
+            return False
+        if self.agent is not None:
+            self._overlaps.manners = self.agent.manners
+        return self._overlaps.passes(event)
+
+    def _said_in_goodbye(self, event: stt.SpeechEvent) -> None:
+        """LiveKit drops what is said into a sentence that cannot be interrupted; the rules may reopen the call for it."""
+        text = event.alternatives[0].text.strip() if event.alternatives else ""
+        if text and event.type is stt.SpeechEventType.FINAL_TRANSCRIPT:
+            message = llm.ChatMessage(role="user", content=[text])
+            asyncio.get_running_loop().call_soon(self._line.hear_text, message, self.turn_heard)
+
+    def _answered_along(self, text: str) -> None:
+        """Take up words that went along with a sentence and turn out to answer it."""
+        self._heard.append(text)
+        self._heard_at = time.time()
+        delay = self._node().turn.endpointing.min_delay_s
+        asyncio.get_running_loop().call_later(delay, self._take_up, tuple(self._heard))
+
+    def turn_lost(self, error: BaseException) -> None:
+        """Report a turn that the rules could not take, and apologise."""
+        self._rescue.turn_lost(error)
 
     def turn_heard(self, message: llm.ChatMessage) -> bool:
         """Report the caller's turn; True where the rules want the model to answer it."""
@@ -75,6 +132,8 @@ class Bridge:
             )
         finally:
             line.turn_in_hand = False
+        if line.reply_wanted:
+            self.watchdog.owe()
         return line.reply_wanted
 
     def _transcribed(self, event: UserInputTranscribedEvent) -> None:
@@ -126,6 +185,7 @@ class Bridge:
     # ------------------------------------------------------------ the agent
 
     def _speech_created(self, event: SpeechCreatedEvent) -> None:
+        self.watchdog.pay()
         self._line.speech_created(event.speech_handle)
 
     def _item_added(self, event: ConversationItemAddedEvent) -> None:
@@ -133,6 +193,9 @@ class Bridge:
         if not isinstance(item, llm.ChatMessage) or item.role != "assistant":
             return
         handle = self._session.current_speech
+        unsaid = self.agent.unsaid.pop(handle.id, None) if self.agent is not None and handle is not None else None
+        if unsaid is not None:  # the history too is to have what was heard
+            item.content = [unsaid]
         spoken, metrics = (item.text_content or "").strip(), item.metrics
         metadata = metrics.get("llm_metadata") or {}
         planned = self._line.planned(handle)
@@ -175,28 +238,29 @@ class Bridge:
     # ------------------------------------------------------------ what goes wrong
 
     def model_failed(self, code: str, error: BaseException | None) -> None:
-        """Report a completion that failed, stalled or was empty; the agent has apologised for it."""
-        self._fault("llm", f"llm_{code}", _describe(error) if error else f"The model's answer was {code}.", "apology")
+        """Report a completion that failed, stalled or was empty; the agent apologises for it."""
+        self.report("llm", f"llm_{code}", describe(error) if error else f"The model's answer was {code}.", "apology")
+
+    def voice_failed(self, code: str, error: BaseException | None, *, recovered_by: str) -> bool:
+        """Report a text that could not be spoken; False where nothing is to be said in its place."""
+        return self._rescue.voice_failed(code, error, recovered_by=recovered_by)
+
+    def report(self, component: str, code: str, message: str, recovered_by: str | None) -> None:
+        """Report a fault and what came of it."""
+        self._rescue.report(component, code, message, recovered_by)
+
+    def silent_for(self) -> float:
+        """Return for how many seconds neither side has made a sound."""
+        return self.watchdog.silent_for()
 
     def _error(self, event: ErrorEvent) -> None:
         error = event.error
         kind = str(getattr(error, "type", "error")).removesuffix("_error")
-        if kind == "llm" and not getattr(error, "recoverable", False):
+        recoverable = bool(getattr(error, "recoverable", False))
+        if kind in {"llm", "tts"} and not recoverable:
             return  # the agent reports it, with what it said
-        retried = bool(getattr(error, "recoverable", False))
-        self._fault(kind, f"{kind}_error", _describe(getattr(error, "error", None)), "retry" if retried else None)
-
-    def _fault(self, component: str, code: str, message: str, recovered_by: str | None) -> None:
-        self._call.submit(
-            ev.FaultNoticed(
-                at=self._call.instant(),
-                component=component,
-                code=code,
-                message=message,
-                retryable=recovered_by == "retry",
-                recovered_by=recovered_by,
-            )
-        )
+        by = "retry" if recoverable else ("reconnect" if kind == "stt" else None)
+        self.report(kind, f"{kind}_error", describe(getattr(error, "error", None)), by)
 
     def _ms(self, epoch_s: float | None) -> int | None:
         """Return a wall-clock time of LiveKit's (seconds) as milliseconds since the call started."""
@@ -208,11 +272,3 @@ class Bridge:
 
 def _ms(seconds: float | None) -> int | None:
     return None if seconds is None else round(seconds * 1000)
-
-
-def _describe(error: BaseException | None) -> str:
-    """Return an error by its kind and status: its text may quote a prompt or a key."""
-    if error is None:
-        return "unknown"
-    status = getattr(error, "status_code", None)
-    return type(error).__name__ + (f" (status {status})" if isinstance(status, int) and status > 0 else "")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
 from livekit.agents import APIConnectOptions, TurnHandlingOptions, llm
@@ -13,19 +13,25 @@ from livekit.agents.voice.agent_session import SessionConnectOptions
 from livekit.agents.voice.transcription import TranscriptSynchronizer
 
 from runtime.conversation import events as ev
+from runtime.conversation.commands import EnterAgent
+from runtime.conversation.interpreter import advance
+from runtime.conversation.state import CallState
 from runtime.session.call_session import CallSession
 from runtime.session.event_log import CallLog
-from runtime.session.ports import Clock, ToolRunner
+from runtime.session.ports import Clock, Telephone, ToolRunner
 from runtime.voice.agent import CallAgent
 from runtime.voice.bridge import Bridge
 from runtime.voice.line import SessionLine
-from runtime.voice.node_pipeline import NodePipeline
+from runtime.voice.node_pipeline import NodePipeline, NoPipeline
 from runtime.voice.pipeline import Providers
+from runtime.voice.spoken import prerender
 from runtime.workflow.graph import Workflow
 
 __all__ = ["CallPlan", "LiveCall", "open_call"]
 
 Json = Any
+PREPARED_WITHIN_S = 1.5
+"""What a caller may be kept ringing for the sake of a greeting that then comes at once."""
 
 # One retry and our own apology: LiveKit's default is four seconds of silence and then a closed session.
 PATIENCE = SessionConnectOptions(
@@ -38,19 +44,23 @@ PATIENCE = SessionConnectOptions(
 
 @dataclass(frozen=True, slots=True)
 class CallPlan:
-    """What a call needs to run. `log` is open and has the call's row; `presets` are values given from outside."""
+    """What a call needs to run. `log` is open and has the call's row; `presets` are values given from outside.
+
+    Without `providers` nobody listens and nobody thinks: the call says what is recorded already, and ends.
+    """
 
     workflow: Workflow
     log: CallLog
     clock: Clock
     tools: ToolRunner
-    providers: Providers
+    providers: Providers | None
     encrypt: Callable[[str], str]
     runtime_version: str
     workflow_id: str | None = None
     workspace: Mapping[str, str] = field(default_factory=dict)
     presets: Mapping[str, Json] = field(default_factory=dict)
     goodbye_s: float = 0.5
+    telephone: Telephone | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,23 +75,57 @@ class LiveCall:
     bridge: Bridge
     closing: AsyncExitStack
 
+    def dialled(self) -> None:
+        """Say that the call goes out and has not been answered yet; `begin` follows once it has."""
+        self.call.submit(replace(self._began(), answered=False))
+
     async def begin(self) -> None:
         """Start the session (its audio is in place already, or it is a chat) and let the first agent speak."""
         await self.session.start(self.agent, record=False)
-        row = self.plan.log.row
+        if self.call.state.started:
+            self.call.submit(ev.CallAnswered(at=self.call.instant()))
+        else:
+            self.call.submit(self._began())
+
+    def greeting(self) -> str:
+        """Return what the first agent will say without asking a model; empty where it asks one or waits."""
+        step = advance(self.plan.workflow, CallState(), self._began(), self.plan.workspace)
+        return next((command.text for command in step.commands if isinstance(command, EnterAgent)), "")
+
+    async def prepare(self, timeout_s: float = PREPARED_WITHIN_S) -> None:
+        """Speak the greeting before the call is answered, where its text is known by now and its voice is quick enough."""
+        providers, entry, text = self.plan.providers, self.plan.workflow.entry, self.greeting()
+        if providers is None or not text:
+            return
+        template = entry.greeting_text
+        shared = template is not None and template.is_static
+        cache = providers.spoken if shared else providers.own_spoken
+        await prerender(cache, providers, entry, text, timeout_s)
+
+    def goodbye(self, reason: ev.Reason, say: str) -> None:
+        """End the call from outside, after saying so."""
+        self.call.submit(ev.GoodbyeAsked(at=self.call.instant(), reason=reason, say=say))
+
+    def fault(self, component: str, code: str, message: str, recovered_by: str | None = None) -> None:
+        """Record that something went wrong around the call."""
+        at = self.call.instant()
         self.call.submit(
-            ev.CallBegan(
-                at=self.call.instant(),
-                session_id=row.id,
-                channel=row.channel,
-                direction=row.direction,
-                caller=row.from_number,
-                dialled=row.to_number,
-                workflow_id=self.plan.workflow_id,
-                workflow_version_id=row.workflow_version_id,
-                runtime_version=self.plan.runtime_version,
-                presets=self.plan.presets,
-            )
+            ev.FaultNoticed(at=at, component=component, code=code, message=message, recovered_by=recovered_by)
+        )
+
+    def _began(self) -> ev.CallBegan:
+        row = self.plan.log.row
+        return ev.CallBegan(
+            at=self.call.instant(),
+            session_id=row.id,
+            channel=row.channel,
+            direction=row.direction,
+            caller=row.from_number,
+            dialled=row.to_number,
+            workflow_id=self.plan.workflow_id,
+            workflow_version_id=row.workflow_version_id,
+            runtime_version=self.plan.runtime_version,
+            presets=self.plan.presets,
         )
 
     def connect(self, source: io.AudioInput, sink: io.AudioOutput) -> None:
@@ -121,9 +165,9 @@ async def open_call(plan: CallPlan, *, text: bool) -> AsyncIterator[LiveCall]:
         workspace=plan.workspace,
     )
     entry = plan.workflow.entry
-    pipeline = NodePipeline(call, plan.providers, text=text)
+    pipeline = NodePipeline(call, plan.providers, text=text) if plan.providers is not None else NoPipeline()
     session: AgentSession[None] = AgentSession(
-        vad=None if text else plan.providers.vad(entry),
+        vad=None if text or plan.providers is None else plan.providers.vad(entry),
         turn_handling=cast("TurnHandlingOptions", pipeline.turn_handling(entry)),
         conn_options=PATIENCE,
         max_tool_steps=6,
@@ -131,14 +175,15 @@ async def open_call(plan: CallPlan, *, text: bool) -> AsyncIterator[LiveCall]:
         aec_warmup_duration=None,
         session_close_transcript_timeout=0.2,
     )
-    line = SessionLine(call, session, pipeline, goodbye_s=0.0 if text else plan.goodbye_s)
+    line = SessionLine(call, session, pipeline, goodbye_s=0.0 if text else plan.goodbye_s, telephone=plan.telephone)
     bridge = Bridge(call, session, line)
     agent = CallAgent(call, bridge)
     line.agent = bridge.agent = agent
     call.attach(line)
     pipeline.use(entry, agent, session)
     async with AsyncExitStack() as closing:
-        closing.push_async_callback(plan.providers.aclose)
+        if plan.providers is not None:
+            closing.push_async_callback(plan.providers.aclose)
         closing.push_async_callback(session.aclose)
         closing.push_async_callback(call.aclose)
         yield LiveCall(plan, call, session, agent, line, bridge, closing)

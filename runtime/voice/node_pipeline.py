@@ -2,18 +2,41 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterable
-from typing import Any
+from typing import Any, Final
 
+from livekit.agents import AgentStateChangedEvent, CloseEvent
 from livekit.agents.voice import AgentSession, text_transforms
 
 from runtime.conversation import prompts
 from runtime.session.call_session import CallSession
+from runtime.tasks import spawn
 from runtime.voice.agent import CallAgent
+from runtime.voice.mouth import Voice
+from runtime.voice.phrases import Phrase, phrase
 from runtime.voice.pipeline import Providers, turn_options
+from runtime.voice.spoken import prerender
 from runtime.workflow.graph import Agent as Node
 
-__all__ = ["NodePipeline"]
+__all__ = ["REHEARSED", "NoPipeline", "NodePipeline"]
+
+REHEARSED: Final[tuple[Phrase, ...]] = ("filler", "again", "not_heard", "give_up")
+"""What is made with the call's own voice while that works, for the time when it does not."""
+_REHEARSAL_S: Final = 10.0
+
+
+class NoPipeline:
+    """The pipeline of a call that only says what is recorded already: it has no models."""
+
+    def turn_handling(self, _node: Node) -> dict[str, Any]:
+        """Return the session's turn handling: nobody takes turns."""
+        return {"turn_detection": None}
+
+    def use(self, node: Node, agent: CallAgent, session: AgentSession[None]) -> None:
+        """Let recordings be those of the node's language."""
+        del session
+        agent.mouth.voice = Voice(language=node.language)
 
 
 class NodePipeline:
@@ -24,6 +47,9 @@ class NodePipeline:
         self._providers = providers
         self._text = text
         self._inuse: dict[str, object] = {}
+        self._node: Node | None = None
+        self._rehearsed: set[str] = set()
+        self._rehearsal: asyncio.Task[None] | None = None
 
     def turn_handling(self, node: Node) -> dict[str, Any]:
         """Return the session's first turn handling."""
@@ -42,6 +68,35 @@ class NodePipeline:
             agent.update_options(**changed)
         if not self._text:
             self._turns(node, session)
+            self._speaks(node, agent, session)
+
+    def _speaks(self, node: Node, agent: CallAgent, session: AgentSession[None]) -> None:
+        if self._node is None:
+            session.on("agent_state_changed", self._agent_changed)
+            session.on("close", self._closed)
+        self._node = node
+        memories = (self._providers.own_spoken, self._providers.spoken)
+        agent.mouth.voice = Voice(self._providers.voice_key(node), node.language, memories)
+
+    def _agent_changed(self, event: AgentStateChangedEvent) -> None:
+        """Once a voice has been heard there is time to prepare its phrases."""
+        node = self._node
+        if event.new_state != "speaking" or node is None or (self._rehearsal and not self._rehearsal.done()):
+            return
+        key = self._providers.voice_key(node)
+        if key not in self._rehearsed:
+            self._rehearsed.add(key)
+            self._rehearsal = spawn(self._rehearse(node), name="rehearsal")
+
+    async def _rehearse(self, node: Node) -> None:
+        for name in REHEARSED:
+            text = phrase(name, node.language)
+            if not await prerender(self._providers.spoken, self._providers, node, text, _REHEARSAL_S):
+                return  # a voice that does not work now is not bothered further
+
+    def _closed(self, _event: CloseEvent) -> None:
+        if self._rehearsal is not None:
+            self._rehearsal.cancel()
 
     def _turns(self, node: Node, session: AgentSession[None]) -> None:
         options = turn_options(node, offline=self._providers.offline)

@@ -16,6 +16,7 @@ from runtime.voice.local.rules import RulesLLM
 from runtime.voice.local.stt import PocketsphinxSTT
 from runtime.voice.local.tts import EspeakTTS
 from runtime.voice.providers import LOCAL, Constructor, Kind, constructor, import_all, made, parameters, unknown_option
+from runtime.voice.spoken import SpokenCache
 from runtime.voice.wanted import Wanted, arguments, check_addresses, key_of, wanted
 from runtime.workflow.config import LlmConfig, SttConfig, TtsConfig, VadConfig
 from runtime.workflow.graph import Agent
@@ -36,6 +37,7 @@ P = ParamSpec("P")
 T = TypeVar("T")
 K = TypeVar("K", bound=llm.LLM[Any] | stt.STT[Any] | tts.TTS[Any])
 
+_OWN_BYTES = 8 * 2**20
 _LOCAL_VADS = frozenset({"silero", LOCAL, "inference"})
 
 _log = structlog.get_logger("pipeline")
@@ -62,17 +64,21 @@ class Providers:
         stored: bool = True,
         allowed: Allowed = nothing_private,
         vocabulary: Vocabulary = _nothing,
+        spoken: SpokenCache | None = None,
     ) -> None:
         """Put local providers in place of all others where `offline`.
 
         `stored`: the configs come from the store, so a server that one names gets no key of this process and must be
         public or `allowed`. A file run by hand may name any server and use the environment's key.
+        `spoken`: texts that calls share as sound; `own_spoken` is for those with values of this call in them.
         """
         self.offline = offline
         self._secrets = secrets or {}
         self._stored = stored
         self._allowed = allowed
         self._vocabulary = vocabulary
+        self.spoken = SpokenCache() if spoken is None else spoken
+        self.own_spoken = SpokenCache(most_bytes=_OWN_BYTES)
         self._made: dict[str, Json] = {}
         self._closable: list[Model] = []
         self._leases: list[Server] = []
@@ -91,9 +97,16 @@ class Providers:
 
     def tts(self, agent: Agent) -> Tts:
         """Return the agent's text to speech."""
-        config = TtsConfig(provider=LOCAL, speed=agent.tts.speed) if self.offline else agent.tts
+        config = self._tts_config(agent)
         spoken = (agent.language,)
         return cast("Tts", self._once("tts", config, spoken, lambda: self._chain("tts", agent, config)))
+
+    def voice_key(self, agent: Agent) -> str:
+        """Return a name for the agent's voice: agents and calls with the same one sound the same."""
+        return json.dumps([self._tts_config(agent).model_dump(mode="json"), agent.language], sort_keys=True)
+
+    def _tts_config(self, agent: Agent) -> TtsConfig:
+        return TtsConfig(provider=LOCAL, speed=agent.tts.speed) if self.offline else agent.tts
 
     def vad(self, agent: Agent) -> Vad:
         """Return the agent's voice activity detection; none named means the bundled Silero."""

@@ -10,10 +10,11 @@ import pytest
 from livekit.agents import Agent, AgentSession, inference, stt
 
 from runtime.errors import ConfigRefused
-from runtime.voice.audio import PcmInput, PcmOutput, Samples, frame_of, resample
+from runtime.voice.audio import PcmInput, PcmOutput, Samples, frame_of
 from runtime.voice.local import espeak
 from runtime.voice.local.stt import PocketsphinxSTT
-from runtime.voice.local.tts import EspeakTTS, synthesise
+from runtime.voice.local.tts import EspeakTTS
+from tests.fakes.speech import take
 
 PHRASES = (
     "hello i have a question about my invoice",
@@ -46,26 +47,10 @@ async def hear(ear: PocketsphinxSTT, samples: Samples, rate: int) -> list[stt.Sp
         return [event async for event in stream]
 
 
-async def said(text: str, rate: int) -> Samples:
-    pcm, own_rate = await synthesise(text)
-    return resample(np.frombuffer(pcm, dtype=np.int16), own_rate, rate)
-
-
 def finals(events: list[stt.SpeechEvent]) -> str:
     return " ".join(
         event.alternatives[0].text for event in events if event.type is stt.SpeechEventType.FINAL_TRANSCRIPT
     )
-
-
-async def takes(ear: PocketsphinxSTT, text: str, rate: int) -> list[str]:
-    """Say it until it is heard right, three times at most; return what was heard.
-
-    espeak-ng's voice differs a little each time it speaks, and one take in fifty or so is misheard.
-    """
-    heard: list[str] = []
-    while text not in heard and len(heard) < 3:
-        heard.append(finals(await hear(ear, await said(text, rate), rate)))
-    return heard
 
 
 @pytest.mark.live
@@ -93,18 +78,19 @@ class TestRecognition:
             "my name is miller",
             "my name is patchbay",
             "the third of may",
+            "goodbye",
         ],
     )
     @pytest.mark.parametrize("rate", [16000, 48000])
     async def test_exact(self, ear: PocketsphinxSTT, text: str, rate: int) -> None:
-        assert text in await takes(ear, text, rate)
+        assert finals(await hear(ear, take(text, rate), rate)) == text
 
     @pytest.mark.parametrize("text", ["i want to cancel my contract", "what are your opening hours", "yes", "goodbye"])
     async def test_through_a_telephone(self, ear: PocketsphinxSTT, text: str) -> None:
-        assert text in await takes(ear, text, 8000)
+        assert finals(await hear(ear, take(text, 8000), 8000)) == text
 
     async def test_order_of_events(self, ear: PocketsphinxSTT) -> None:
-        events = await hear(ear, await said("what are your opening hours", 16000), 16000)
+        events = await hear(ear, take("what are your opening hours", 16000), 16000)
         kinds = [event.type for event in events if event.type is not stt.SpeechEventType.RECOGNITION_USAGE]
         kind = stt.SpeechEventType
         assert kinds[0] is kind.START_OF_SPEECH
@@ -118,7 +104,7 @@ class TestRecognition:
         assert 2 < usage < 4
 
     async def test_a_flush_ends_the_utterance_at_once(self, ear: PocketsphinxSTT) -> None:
-        audio = await said("yes please", 16000)
+        audio = take("yes please", 16000)
         async with ear.stream() as stream:
             stream.push_frame(frame_of(np.concatenate((np.zeros(8000, dtype=np.int16), audio)), 16000))
             stream.flush()
@@ -129,7 +115,7 @@ class TestRecognition:
 
     async def test_two_utterances_are_two_finals(self, ear: PocketsphinxSTT) -> None:
         pause = np.zeros(16000, dtype=np.int16)
-        audio = np.concatenate([await said("yes please", 16000), pause, await said("goodbye", 16000)])
+        audio = np.concatenate([take("yes please", 16000), pause, take("goodbye", 16000)])
         events = await hear(ear, audio, 16000)
         assert [e.alternatives[0].text for e in events if e.type is stt.SpeechEventType.FINAL_TRANSCRIPT] == [
             "yes please",
@@ -142,7 +128,7 @@ class TestRecognition:
 
     async def test_phrases_change_between_utterances(self) -> None:
         ear = PocketsphinxSTT(["send the blue bicycle"])
-        bicycle, order = await said("send the blue bicycle", 16000), await said("can you check my order", 16000)
+        bicycle, order = take("send the blue bicycle", 16000), take("can you check my order", 16000)
         async with ear.stream() as stream:
             heard = _finals_of(stream)
             stream.push_frame(frame_of(np.concatenate((np.zeros(8000, np.int16), bicycle)), 16000))
@@ -155,7 +141,7 @@ class TestRecognition:
 
     async def test_whole_utterances_can_be_recognised(self, ear: PocketsphinxSTT) -> None:
         quiet = np.zeros(8000, dtype=np.int16)
-        audio = np.concatenate((quiet, await said("can you check my order", 16000), quiet))
+        audio = np.concatenate((quiet, take("can you check my order", 16000), quiet))
         event = await ear.recognize(frame_of(audio, 16000))
         assert event.alternatives[0].text == "can you check my order"
 
@@ -179,7 +165,7 @@ async def test_a_turn_through_an_agent_session() -> None:
         await session.say("Hello, this is Acme.").wait_for_playout()
         assert 0.8 < sum(played) / 24000 < 3
         quiet = np.zeros(8000, dtype=np.int16)
-        audio = np.concatenate((quiet, await said("what are your opening hours", 16000), quiet, quiet))
+        audio = np.concatenate((quiet, take("what are your opening hours", 16000), quiet, quiet))
         for at in range(0, audio.size, 320):
             source.push(audio[at : at + 320])
             await asyncio.sleep(0.018)

@@ -1,0 +1,84 @@
+"""How a call is put together out of what all calls of a process share; used by the command line, the worker and the API."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+from runtime.addresses import Allowed
+from runtime.session.event_log import EventLog
+from runtime.session.ports import CallRow, Clock, Telephone, ToolRunner, WorkspaceVariableRow
+from runtime.voice.live_call import CallPlan
+from runtime.voice.local.heard_words import heard_words
+from runtime.voice.pipeline import Providers
+from runtime.voice.spoken import SpokenCache
+from runtime.workflow.graph import Workflow
+
+__all__ = ["NewRunner", "Ordered", "Workshop"]
+
+Json = Any
+NewRunner: TypeAlias = Callable[[Mapping[str, str], Telephone | None], ToolRunner]
+"""Makes the runner of a call's tools, given the workspace's secrets and the caller's telephone."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ordered:
+    """One call that is wanted: `row` is its `call_session` row, `workspace` its organization's variables as stored.
+
+    `stored` tells whether the config comes from the store (and so reaches no private server and no key of this process).
+    """
+
+    workflow: Workflow
+    row: CallRow
+    clock: Clock
+    workspace: Sequence[WorkspaceVariableRow] = ()
+    workflow_id: str | None = None
+    presets: Mapping[str, Json] = field(default_factory=dict)
+    telephone: Telephone | None = None
+    stored: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Workshop:
+    """What all calls of a process share. Belongs to one event loop."""
+
+    log: EventLog
+    encrypt: Callable[[str], str]
+    decrypt: Callable[[str], str]
+    runner: NewRunner
+    allowed: Allowed
+    runtime_version: str
+    offline: bool = False
+    spoken: SpokenCache = field(default_factory=SpokenCache)
+
+    def providers(self, ordered: Ordered) -> Providers:
+        """Return the providers of a call, nothing made yet. Raises PatchbayError for a secret that cannot be read."""
+        return Providers(
+            offline=self.offline,
+            secrets=self._secrets(ordered),
+            stored=ordered.stored,
+            allowed=self.allowed,
+            vocabulary=heard_words(ordered.workflow),
+            spoken=self.spoken,
+        )
+
+    def plan(self, ordered: Ordered, providers: Providers | None = None) -> CallPlan:
+        """Return the plan of a call; its row is in the local log on return. Raises PatchbayError as `providers` does."""
+        providers = providers or self.providers(ordered)
+        return CallPlan(
+            workflow=ordered.workflow,
+            log=self.log.open_call(ordered.row),
+            clock=ordered.clock,
+            tools=self.runner(self._secrets(ordered), ordered.telephone),
+            providers=providers,
+            encrypt=self.encrypt,
+            runtime_version=self.runtime_version,
+            workflow_id=ordered.workflow_id,
+            workspace={row.name: row.value for row in ordered.workspace if not row.is_secret},
+            presets=ordered.presets,
+            telephone=ordered.telephone,
+        )
+
+    def _secrets(self, ordered: Ordered) -> dict[str, str]:
+        return {row.name: self.decrypt(row.value) for row in ordered.workspace if row.is_secret}
