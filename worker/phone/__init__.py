@@ -1,0 +1,1 @@
+"""The worker's own SIP line: real telephones without a LiveKit server."""
