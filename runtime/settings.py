@@ -17,7 +17,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, Json, PlainV
 
 from runtime.errors import UsageFault
 
-__all__ = ["MASK", "AllowedHosts", "Given", "McpServer", "Settings", "Source", "masked_url"]
+__all__ = ["MASK", "AllowedHosts", "Given", "McpServer", "Settings", "Source", "child_environment", "masked_url"]
 
 Source = Literal["environment", ".env", "default"]
 
@@ -110,6 +110,12 @@ def _hosts(value: AllowedHosts | str) -> AllowedHosts:
     return value if isinstance(value, AllowedHosts) else AllowedHosts.parse(value)
 
 
+def _address(text: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9.-]+|(?=.*:.*:)[0-9A-Fa-f:.]+(?:%\w+)?", text):
+        raise ValueError("it must be an address or a name to listen on, without a port, such as 127.0.0.1 or 0.0.0.0")
+    return text
+
+
 _Lower = BeforeValidator(str.lower)
 
 
@@ -138,7 +144,11 @@ class Settings(BaseModel):
     mcp_servers: Json[dict[str, McpServer]] | dict[str, McpServer] = Field(alias="PATCHBAY_MCP_SERVERS", default={})
     max_calls: int | None = Field(alias="PATCHBAY_MAX_CALLS", default=None, ge=1)
     drain_s: float = Field(alias="PATCHBAY_DRAIN_S", default=3600.0, ge=0, allow_inf_nan=False)
+    http_host: Annotated[str, BeforeValidator(_address)] = Field(alias="PATCHBAY_HTTP_HOST", default="127.0.0.1")
     http_port: int = Field(alias="PATCHBAY_HTTP_PORT", default=8081, ge=1, le=65535)
+    otlp_endpoint: Annotated[str, _url("https", "http")] | None = Field(
+        alias="OTEL_EXPORTER_OTLP_ENDPOINT", default=None
+    )
     log: Annotated[Literal["debug", "info", "warning", "error"], _Lower] = Field(alias="PATCHBAY_LOG", default="info")
     log_format: Annotated[Literal["console", "json"], _Lower] | None = Field(alias="PATCHBAY_LOG_FORMAT", default=None)
     given: Given = Field(default_factory=Given, repr=False)
@@ -212,6 +222,11 @@ class Settings(BaseModel):
         found = {name for name in self.given.environment if _PROVIDER_VARIABLES.fullmatch(name)}
         found |= {name for name in self.given.dotenv if not name.startswith("PATCHBAY_")}
         return tuple(sorted(found.difference(self.names())))
+
+
+def child_environment(more: Mapping[str, str]) -> dict[str, str]:
+    """Return the environment for a process that this one starts: its own, and `more`."""
+    return {**os.environ, **more}
 
 
 def _shown(value: object) -> str | None:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from runtime.errors import UsageFault
-from runtime.settings import AllowedHosts, McpServer, Settings, masked_url
+from runtime.settings import AllowedHosts, McpServer, Settings, child_environment, masked_url
 
 LIVEKIT = {
     "LIVEKIT_URL": "wss://acme.livekit.cloud",
@@ -28,6 +28,7 @@ def test_nothing_set_gives_the_defaults(tmp_path: Path) -> None:
     settings = Settings.load({}, tmp_path)
     assert (settings.database_url, settings.org, settings.agent_name) == (None, "local", "patchbay")
     assert (settings.max_calls, settings.drain_s, settings.http_port) == (None, 3600.0, 8081)
+    assert (settings.http_host, settings.otlp_endpoint) == ("127.0.0.1", None)
     assert (settings.log, settings.log_format, settings.mcp_servers) == ("info", None, {})
     assert settings.home.name == "patchbay"
     assert set(settings.sources.values()) == {"default"}
@@ -87,6 +88,16 @@ def test_every_fault_is_listed_at_once(tmp_path: Path) -> None:
     assert "hidden-key" not in named
 
 
+@pytest.mark.parametrize("host", ["127.0.0.1", "0.0.0.0", "::", "::1", "localhost", "fe80::1%eth0"])  # noqa: S104 - only read
+def test_health_is_served_where_the_operator_says(tmp_path: Path, host: str) -> None:
+    assert Settings.load({"PATCHBAY_HTTP_HOST": host}, tmp_path).http_host == host
+
+
+def test_a_child_gets_this_environment_and_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATCHBAY_ORG", "acme")
+    assert child_environment({"A": "b"}) == {**os.environ, "A": "b"}
+
+
 @pytest.mark.parametrize("missing", LIVEKIT)
 def test_half_of_livekit_is_a_fault_that_names_the_other_half(tmp_path: Path, missing: str) -> None:
     (fault,) = refused({name: value for name, value in LIVEKIT.items() if name != missing}, tmp_path)
@@ -100,6 +111,9 @@ def test_half_of_livekit_is_a_fault_that_names_the_other_half(tmp_path: Path, mi
         ("DATABASE_URL", "postgresql:/x"),
         ("PATCHBAY_HTTP_PORT", "0"),
         ("PATCHBAY_HTTP_PORT", "65536"),
+        ("PATCHBAY_HTTP_HOST", "127.0.0.1:8081"),
+        ("PATCHBAY_HTTP_HOST", "http://0.0.0.0"),
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", "collector:4317"),
         ("PATCHBAY_MAX_CALLS", "0"),
         ("PATCHBAY_MAX_CALLS", "1.5"),
         ("PATCHBAY_DRAIN_S", "-1"),

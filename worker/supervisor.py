@@ -1,0 +1,141 @@
+"""A light parent of several worker processes: starts them, restarts what dies, drains them all, and answers for them."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import structlog
+
+from runtime.errors import Unreachable, UsageFault
+from runtime.tasks import spawn
+from worker.http import serving
+from worker.observing.exposition import Exposition
+from worker.supervising.keeper import Keeper, Watcher
+from worker.supervising.states import Child, ProcessState, Timing
+
+__all__ = ["Child", "Supervisor", "Timing", "crew", "supervise"]
+
+_USUAL = Timing()
+_log = structlog.get_logger("supervisor")
+
+
+def crew(argv: Sequence[str], *, processes: int, max_calls: int | None = None) -> tuple[Child, ...]:
+    """Return `processes` children with this command; `max_calls` is the total, divided among them as PATCHBAY_MAX_CALLS.
+
+    Raises UsageFault where a process would be left without a call.
+    """
+    if max_calls is None:
+        return tuple(Child(tuple(argv), {}) for _ in range(processes))
+    if max_calls < processes:
+        raise UsageFault(
+            f"{processes} processes cannot share PATCHBAY_MAX_CALLS={max_calls}.",
+            remedy=f"Set PATCHBAY_MAX_CALLS to {processes} or more, or start fewer processes.",
+        )
+    each, over = divmod(max_calls, processes)
+    shares = (each + (number < over) for number in range(processes))
+    return tuple(Child(tuple(argv), {"PATCHBAY_MAX_CALLS": str(share)}) for share in shares)
+
+
+class Supervisor:
+    """Keeps children running. Lifecycle: `run` until `stop` (drain) and, if need be, `stop` again (at once).
+
+    `on_ended(pid)` hears of every child that has ended. Must be made on the loop that it runs on.
+    """
+
+    def __init__(
+        self, children: Sequence[Child], *, timing: Timing = _USUAL, on_ended: Callable[[int], None] | None = None
+    ) -> None:
+        self._timing = timing
+        self._stops = 0
+        self._refused: tuple[int, int] | None = None
+        watcher = Watcher(on_ended or (lambda _pid: None), self._refuse)
+        self._keepers = [Keeper(number, child, timing, watcher) for number, child in enumerate(children, start=1)]
+
+    def states(self) -> tuple[ProcessState, ...]:
+        """Return how each process stands now."""
+        return tuple(keeper.state for keeper in self._keepers)
+
+    async def run(self) -> int:
+        """Run until stopped, with SIGTERM, SIGINT and SIGHUP (unless ignored) as `stop`.
+
+        Returns 0 when all have drained, 1 when one of them died in its drain or had to be killed. Raises UsageFault or
+        Unreachable when a child says by its exit code (2, 3), before any has ever been ready, that it cannot start.
+        """
+        with _signals(self.stop):
+            running = [spawn(keeper.run(), name=f"supervisor.keep {at}") for at, keeper in enumerate(self._keepers, 1)]
+            try:
+                await asyncio.gather(*running)
+            finally:
+                for task in running:
+                    if not task.cancelling():  # a second time would interrupt the killing
+                        task.cancel()
+                await asyncio.gather(*running, return_exceptions=True)
+        if self._refused is not None:
+            raise _cannot_start(*self._refused)
+        return 0 if all(keeper.drained for keeper in self._keepers) else 1
+
+    def stop(self) -> None:
+        """Drain: no new calls, running ones finish. Asked again: end at once, and kill after `kill_s` what does not."""
+        self._stops += 1
+        if self._stops > 2:
+            return
+        if self._refused is None:
+            _log.info("draining" if self._stops == 1 else "ending_at_once")
+        for keeper in self._keepers:
+            keeper.stop()
+            if self._stops == 2:
+                asyncio.get_running_loop().call_later(self._timing.kill_s, keeper.kill)
+
+    def _refuse(self, number: int, code: int) -> bool:
+        if self._stops or any(keeper.ever_ready for keeper in self._keepers):
+            return False  # it did start once: what it lacks now may come back, and others may have calls
+        self._refused = (number, code)
+        self.stop()
+        return True
+
+
+async def supervise(children: Sequence[Child], *, host: str, port: int, timing: Timing = _USUAL) -> int:
+    """Run the children until they have drained, with `/healthz`, `/readyz` and `/metrics` on `host`:`port`.
+
+    Returns the exit code. Raises UsageFault (the port is taken, a setting is wrong) or Unreachable, as `Supervisor.run`.
+    """
+    with tempfile.TemporaryDirectory(prefix="patchbay-metrics-", ignore_cleanup_errors=True) as name:
+        exposition = Exposition(Path(name))
+        shared = {"PROMETHEUS_MULTIPROC_DIR": name}
+        supervisor = Supervisor(
+            [replace(child, env={**child.env, **shared}) for child in children],
+            timing=timing,
+            on_ended=exposition.forget,
+        )
+        async with serving(host, port, supervisor.states, exposition.text) as bound:
+            _log.info("health_served", host=host, port=bound)
+            return await supervisor.run()
+
+
+def _cannot_start(number: int, code: int) -> UsageFault | Unreachable:
+    message = f"Worker process {number} cannot start (exit code {code})."
+    remedy = "It has said above what it lacks; nothing was left running."
+    return UsageFault(message, remedy=remedy) if code == 2 else Unreachable(message, remedy=remedy)
+
+
+@contextlib.contextmanager
+def _signals(stop: Callable[[], None]) -> Iterator[None]:
+    loop = asyncio.get_running_loop()
+    numbers = [
+        number
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+        if number != signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN  # `nohup` has it ignored
+    ]
+    for number in numbers:
+        loop.add_signal_handler(number, stop)
+    try:
+        yield
+    finally:
+        for number in numbers:
+            loop.remove_signal_handler(number)
