@@ -1,5 +1,5 @@
-# Patchbay's command line. The worker that answers calls through LiveKit comes in a later release; until then a container
-# runs one command, such as `docker run --rm --init -v patchbay:/data patchbay demo`.
+# The worker that answers calls through LiveKit (the default command), and the whole command line, such as
+# `docker run --rm --init -v patchbay:/data patchbay demo`.
 
 # 3.13 and not 3.12, for which pocketsphinx has no wheel: nothing is compiled here.
 ARG PYTHON=3.13-slim-bookworm
@@ -36,7 +36,9 @@ USER patchbay
 # Event logs, the key of secrets, and the embedded Postgres where DATABASE_URL is not set. A local disk, not NFS.
 VOLUME /data
 WORKDIR /workflows
-# Without DATABASE_URL it starts the embedded Postgres for as long as it looks.
-HEALTHCHECK --interval=60s --timeout=30s --start-period=30s --retries=3 CMD ["patchbay", "doctor", "--json"]
+# The worker's own; on loopback, unless PATCHBAY_HTTP_HOST lets probes from outside in.
+EXPOSE 8081
+HEALTHCHECK --interval=15s --timeout=5s --start-period=30s --retries=3 \
+  CMD ["python", "-c", "import urllib.request; urllib.request.urlopen('http://127.0.0.1:8081/healthz', timeout=4)"]
 ENTRYPOINT ["patchbay"]
-CMD ["--help"]
+CMD ["worker"]

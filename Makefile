@@ -6,7 +6,10 @@ STAMP := .venv/.ready
 # The tests start many processes; without bytecode each compiles everything anew.
 export PYTHONDONTWRITEBYTECODE =
 
-.PHONY: setup demo check format lint types layers unit test soak bench lock clean
+LIVEKIT_VERSION := v1.13.5
+LIVEKIT := .cache/bin/livekit-server
+
+.PHONY: setup demo check format lint types layers unit livekit test-needs test soak bench lock clean
 
 setup: $(STAMP)
 
@@ -42,8 +45,22 @@ unit: setup
 # What every commit passes: format, lint, types, layers, tests without servers.
 check: lint types layers unit
 
+# The real LiveKit server, built from its own source by Go; about three minutes on two cores.
+livekit: $(LIVEKIT)
+
+$(LIVEKIT):
+	@command -v go > /dev/null || { echo "livekit-server is built by Go 1.26 or newer, which is not installed: https://go.dev/dl" >&2; exit 2; }
+	@mkdir -p .cache/bin
+	@echo "Building livekit-server $(LIVEKIT_VERSION) (once, about three minutes) …"
+	@GOBIN="$(CURDIR)/.cache/bin" GOFLAGS=-buildvcs=false go install github.com/livekit/livekit-server/cmd/server@$(LIVEKIT_VERSION)
+	@mv .cache/bin/server $@
+
+# What the tests with real servers need beside Python: a LiveKit server, Redis, a SIP caller, a pooler.
+test-needs:
+	@.ci/needs
+
 # Everything but the long outages: `check`, then the tests with real servers and real audio.
-test: check
+test: check test-needs
 	@$(BIN)/pytest -m "(server or live) and not soak" --timeout 180
 
 soak: setup

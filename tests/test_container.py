@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 from pathlib import Path
@@ -77,7 +78,10 @@ def test_the_last_stage_has_no_compiler_and_no_root() -> None:
 def test_commands_and_settings_exist() -> None:
     services = compose()["services"]
     assert services["migrate"]["command"][0] in VERBS
-    assert "doctor" in dict(stages()[-1])["HEALTHCHECK"]
+    assert services["worker"]["command"][0] in VERBS
+    last = dict(stages()[-1])
+    assert f":{Settings().http_port}/healthz" in last["HEALTHCHECK"]
+    assert json.loads(last["CMD"])[0] in VERBS
     given = set(services["patchbay"]["environment"]) - {"OPENAI_API_KEY"}
     assert given <= set(Settings.names())
 
@@ -91,7 +95,26 @@ def test_a_command_waits_for_the_migration_and_that_for_postgres() -> None:
     assert "@postgres:5432/patchbay" in services["migrate"]["environment"]["DATABASE_URL"]
 
 
+def test_the_whole_set_runs_with_one_secret_that_has_to_be_given() -> None:
+    services = compose()["services"]
+    assert {"postgres", "redis", "livekit", "sip", "worker"} <= set(services)
+    needs = "LIVEKIT_API_SECRET:?"
+    assert needs in services["livekit"]["environment"]["LIVEKIT_CONFIG"]
+    assert needs in services["sip"]["environment"]["SIP_CONFIG_BODY"]
+    assert needs in services["worker"]["environment"]["LIVEKIT_API_SECRET"]
+    config = yaml.safe_load(services["livekit"]["environment"]["LIVEKIT_CONFIG"])
+    assert {"port", "rtc", "redis", "keys"} == set(config)
+    published = [port for service in services.values() for port in service.get("ports", ())]
+    assert all(port.startswith("127.0.0.1:") for port in published)
+
+
+def test_a_worker_gets_as_long_as_its_calls_may_take() -> None:
+    worker = compose()["services"]["worker"]
+    drain = int(re.search(r":-(\d+)", worker["environment"]["PATCHBAY_DRAIN_S"])[1])  # type: ignore[index]
+    assert int(worker["stop_grace_period"].removesuffix("m")) * 60 > drain
+
+
 def test_every_volume_that_is_mounted_by_name_is_declared() -> None:
     loaded = compose()
-    mounted = {volume.split(":")[0] for service in loaded["services"].values() for volume in service["volumes"]}
+    mounted = {volume.split(":")[0] for service in loaded["services"].values() for volume in service.get("volumes", ())}
     assert {name for name in mounted if not name.startswith(".")} == set(loaded["volumes"])

@@ -105,7 +105,7 @@ def test_what_goes_wrong_is_one_message(
     def fail(_settings: object) -> None:
         raise error
 
-    monkeypatch.setattr(cli.worker, "run", fail)
+    monkeypatch.setattr(cli.worker, "need_livekit", fail)
     result = patchbay("worker")
     assert (result.exit_code, result.stdout) == (code, "")
     assert "Traceback" not in result.stderr
@@ -121,7 +121,7 @@ def test_an_interrupt_is_130_and_quiet(patchbay: Patchbay, monkeypatch: pytest.M
     def interrupted(_settings: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(cli.worker, "run", interrupted)
+    monkeypatch.setattr(cli.worker, "need_livekit", interrupted)
     result = patchbay("worker")
     assert (result.exit_code, result.output) == (130, "")
 
@@ -130,7 +130,7 @@ def test_control_c_while_a_command_waits_is_130_and_quiet(tmp_path: Path) -> Non
     code = (
         "import asyncio, os, cli.worker, cli.main\n"
         "async def wait():\n    os.write(1, b'.')\n    await asyncio.sleep(30)\n"
-        "cli.worker.run = lambda settings: asyncio.run(wait())\n"
+        "cli.worker.need_livekit = lambda settings: asyncio.run(wait())\n"
         "cli.main.app(['worker'])"
     )
     args = [sys.executable, "-c", code]

@@ -1,0 +1,158 @@
+"""From a caller to a planned call: who answers, whether the organization may, and what it takes."""
+
+from __future__ import annotations
+
+import os
+import socket
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Any, assert_never
+
+import structlog
+
+from runtime.errors import PatchbayError, StoreUnreachable
+from runtime.session.call_session import SystemClock
+from runtime.session.ports import CallRow, Store, VersionRow, WorkspaceVariableRow
+from runtime.voice.composing import Ordered, Workshop
+from runtime.voice.live_call import CallPlan
+from runtime.workflow.graph import Workflow
+from worker.apology import Sorry, apology_workflow
+from worker.directory import Answer, Apologise, Directory
+from worker.legs import CallRequest, Leg
+from worker.limits import GuardedTelephone, over_limit, undialable
+
+__all__ = ["Received", "Reception", "without_models", "worker_id"]
+
+Json = Any
+_log = structlog.get_logger("reception")
+
+
+def worker_id() -> str:
+    """Return what this process is called in `call_session.worker_id`."""
+    return f"{socket.gethostname()}-{os.getpid()}"
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """A planned call: `sorry` says why the caller hears an apology instead of the workflow, if so."""
+
+    plan: CallPlan
+    version: VersionRow | None
+    sorry: Sorry | None = None
+
+    @property
+    def organization_id(self) -> str:
+        return self.plan.log.row.organization_id
+
+
+@dataclass(frozen=True, slots=True)
+class _Answering:
+    """What is to answer. Without a version it is the apology."""
+
+    organization_id: str
+    workflow: Workflow
+    version: VersionRow | None = None
+    version_id: str | None = None
+    sorry: Sorry | None = None
+
+
+def without_models(received: Received, sorry: Sorry) -> Received:
+    """Return the same call as an apology that needs no model and no voice service."""
+    language = received.plan.workflow.language
+    plan = replace(received.plan, workflow=apology_workflow(language), providers=None, presets={})
+    return replace(received, plan=plan, sorry=sorry)
+
+
+class Reception:
+    """Plans the calls of one process."""
+
+    def __init__(self, store: Store, directory: Directory, workshop: Workshop, answer_with: str | None = None) -> None:
+        self._store = store
+        self._directory = directory
+        self._workshop = workshop
+        self._answer_with = answer_with
+
+    async def receive(self, leg: Leg, own_calls: Mapping[str, int]) -> Received:
+        """Plan the call; its row is in the local log on return. `own_calls` are this process's, by organization."""
+        answering = await self._answering(leg.request)
+        organization_id = answering.organization_id
+        limits = self._directory.limits(organization_id)
+        if answering.sorry is None:
+            sorry = await over_limit(self._store, organization_id, limits, own_calls.get(organization_id, 0) + 1)
+            answering = replace(answering, sorry=sorry or undialable(leg.request, limits))
+        try:
+            workspace = await self._directory.workspace(organization_id)
+        except StoreUnreachable:  # nothing known of it yet: the call goes on without variables rather than not at all
+            _log.warning("workspace_not_read", organization_id=organization_id)
+            workspace = ()
+        plan = self._planned(self._ordered(leg, answering, workspace, GuardedTelephone(leg, limits)))
+        received = Received(plan, answering.version)
+        return received if answering.sorry is None else without_models(received, answering.sorry)
+
+    async def _answering(self, request: CallRequest) -> _Answering:
+        route = await self._directory.route(request)
+        if isinstance(route, Apologise) and route.reason == "no_workflow" and self._answer_with is not None:
+            route = await self._directory.route(replace(request, workflow_version_id=self._answer_with))
+        match route:
+            case Answer(version, organization_id):
+                return _Answering(organization_id, version.workflow, version.version, version.version.id)
+            case Apologise() as sorry:
+                return self._apology(sorry)
+            case never:
+                assert_never(never)
+
+    def _apology(self, route: Apologise) -> _Answering:
+        sorry = Sorry(route.reason, "no_workflow", "dispatch", route.code, route.message)
+        _log.warning("call_not_answered", code=route.code, message=route.message)
+        workflow = apology_workflow(route.language or "en")
+        return _Answering(route.organization_id, workflow, version_id=route.version_id, sorry=sorry)
+
+    def _ordered(
+        self, leg: Leg, answering: _Answering, workspace: Sequence[WorkspaceVariableRow], telephone: GuardedTelephone
+    ) -> Ordered:
+        request = leg.request
+        return Ordered(
+            workflow=answering.workflow,
+            row=self._row(request, answering),
+            clock=SystemClock(),
+            workspace=workspace,
+            workflow_id=answering.version.workflow_id if answering.version else None,
+            presets=_declared(request.variables, answering.workflow),
+            telephone=telephone if request.channel == "phone" else None,
+        )
+
+    def _planned(self, ordered: Ordered) -> CallPlan:
+        try:
+            return self._workshop.plan(ordered)
+        except PatchbayError as error:  # a secret that this worker's keys cannot open
+            _log.error("secrets_unreadable", message=error.message)
+            return self._workshop.plan(
+                replace(ordered, workspace=[row for row in ordered.workspace if not row.is_secret])
+            )
+
+    def _row(self, request: CallRequest, answering: _Answering) -> CallRow:
+        return CallRow(
+            id=str(uuid.uuid4()),
+            organization_id=answering.organization_id,
+            workflow_version_id=answering.version_id,
+            channel=request.channel,
+            direction=request.direction,
+            is_test=request.channel == "voice_test",
+            started_at=datetime.now(UTC),
+            external_session_id=request.external_session_id,
+            from_number=request.caller,
+            to_number=request.dialled,
+            worker_id=worker_id(),
+            runtime_version=self._workshop.runtime_version,
+            room=request.room,
+        )
+
+
+def _declared(variables: Mapping[str, Json], workflow: Workflow) -> dict[str, Json]:
+    """Return the presets that the workflow knows; another one is a mistake of whoever dispatched, and no call's end."""
+    unknown = variables.keys() - workflow.variables.keys()
+    if unknown:
+        _log.warning("presets_unknown", names=sorted(name[:80] for name in unknown))
+    return {name: value for name, value in variables.items() if name in workflow.variables}

@@ -1,0 +1,193 @@
+"""The calls of one process: taken or turned away, counted, and all ended when the worker leaves."""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+
+import structlog
+
+from runtime.conversation.wordings import wording
+from runtime.errors import StoreUnreachable
+from runtime.harness.transcript import transcript
+from runtime.session.event_log import CallLog
+from runtime.session.ports import EventRow, Store, TestSessionRow
+from runtime.tasks import spawn
+from runtime.voice.live_call import LiveCall
+from worker.answering import run_call
+from worker.legs import Leg
+from worker.observing.observers import Observers, Subject
+from worker.reception import Received, Reception
+
+__all__ = ["Switchboard"]
+
+LAST_WORDS_S = 15.0
+_log = structlog.get_logger("switchboard")
+
+
+class Switchboard:
+    """Takes legs and answers them. All of it belongs to one event loop, but `load`, which any thread may ask."""
+
+    def __init__(self, reception: Reception, store: Store, observers: Observers, *, max_calls: int) -> None:
+        self.max_calls = max_calls
+        self._reception = reception
+        self._store = store
+        self._observers = observers
+        self._running = 0
+        self._of: Counter[str] = Counter()
+        self._live: dict[str, LiveCall] = {}
+        self._draining = False
+        self._fewer = asyncio.Event()
+        self._watchers: list[Callable[[CallLog], None]] = []
+
+    # ------------------------------------------------------------ admission
+
+    @property
+    def calls(self) -> int:
+        """How many calls there are, those that still ring included."""
+        return self._running
+
+    @property
+    def draining(self) -> bool:
+        """Whether no new call is taken any more."""
+        return self._draining
+
+    def has_room(self) -> bool:
+        """Whether one more call is taken."""
+        return not self._draining and self._running < self.max_calls
+
+    def load(self) -> float:
+        """Return how full the process is, from 0 to 1."""
+        return min(1.0, self._running / self.max_calls)
+
+    def refused(self) -> None:
+        """Count a caller who was turned away."""
+        self._observers.metrics.refused("draining" if self._draining else "max_calls")
+
+    def watch(self, watcher: Callable[[CallLog], None]) -> None:
+        """Have `watcher` called with the log of every call, before its first event."""
+        self._watchers.append(watcher)
+
+    @contextmanager
+    def counted(self) -> Iterator[None]:
+        """Count a call, from the moment it is accepted until it is over."""
+        self._running += 1
+        try:
+            yield
+        finally:
+            self._running -= 1
+            self._fewer.set()
+
+    def take(self, leg: Leg) -> None:
+        """Answer a leg that a line has brought, or turn it away as busy."""
+        if self.has_room():
+            spawn(self._answered(leg), name="call")
+            return
+        self.refused()
+        leg.refuse()
+        spawn(leg.aclose(), name="refused leg")
+
+    async def _answered(self, leg: Leg) -> None:
+        with self.counted():
+            await self.answer(leg)
+
+    # ------------------------------------------------------------ a call
+
+    async def answer(self, leg: Leg) -> bool:
+        """Run the whole call, and return whether it went well. Never raises."""
+        try:
+            received = await self._reception.receive(leg, self._of)
+            return await self._run(leg, received)
+        except Exception:  # noqa: BLE001 - an edge: one call's fault is not another's
+            _log.exception("call_failed")
+            return False
+        finally:
+            await leg.aclose()
+
+    async def _run(self, leg: Leg, received: Received) -> bool:
+        log, version = received.plan.log, received.version
+        subject = Subject(version.workflow_name, version.version) if version else Subject()
+        self._observers.observe(log, subject)
+        for watcher in self._watchers:
+            watcher(log)
+        events: list[EventRow] = []
+        if leg.request.test_session_id is not None:
+            log.subscribe(events.append)
+        self._of[received.organization_id] += 1
+        try:
+            return await run_call(leg, received, self._listed)
+        finally:
+            self._of[received.organization_id] -= 1
+            await self._save_test(leg.request.test_session_id, received, events)
+
+    @contextmanager
+    def _listed(self, live: LiveCall) -> Iterator[None]:
+        session_id = live.plan.log.row.id
+        self._live[session_id] = live
+        try:
+            yield
+        finally:
+            del self._live[session_id]
+
+    async def _save_test(self, test_id: str | None, received: Received, events: list[EventRow]) -> None:
+        row = received.plan.log.row
+        if test_id is None or row.workflow_version_id is None:
+            return
+        try:
+            uuid.UUID(test_id)
+            await self._store.save_test(
+                TestSessionRow(
+                    id=test_id,
+                    organization_id=row.organization_id,
+                    workflow_version_id=row.workflow_version_id,
+                    session_id=row.id,
+                    transcript=transcript(events),
+                    created_at=datetime.now(UTC),
+                )
+            )
+        except (StoreUnreachable, ValueError) as error:
+            _log.warning("test_not_saved", reason=str(error))
+
+    # ------------------------------------------------------------ all calls
+
+    def fault(self, component: str, code: str, message: str, recovered_by: str | None = None) -> None:
+        """Record in every running call that something went wrong around it."""
+        for live in list(self._live.values()):
+            if live.call.state.started:
+                live.fault(component, code, message, recovered_by)
+
+    def stop_taking(self) -> None:
+        """Take no new call from now on."""
+        self._draining = True
+
+    async def drain(self, timeout_s: float) -> None:
+        """Take no new call, let the running ones finish for `timeout_s`, then say goodbye to those that are left."""
+        self.stop_taking()
+        if await self._empty(timeout_s):
+            return
+        _log.info("drain_over", calls=self._running)
+        for live in list(self._live.values()):
+            live.goodbye("drained", wording("drained", live.call.view().language))
+        if not await self._empty(LAST_WORDS_S):
+            self.end_all()
+            await self._empty(LAST_WORDS_S)
+
+    def end_all(self) -> None:
+        """End every call at once."""
+        self.stop_taking()
+        for live in list(self._live.values()):
+            live.call.stop("drained", "dropped")
+
+    async def _empty(self, timeout_s: float) -> bool:
+        try:
+            async with asyncio.timeout(timeout_s):
+                while self._running:
+                    self._fewer.clear()
+                    await self._fewer.wait()
+        except TimeoutError:
+            return False
+        return True

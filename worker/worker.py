@@ -1,0 +1,193 @@
+"""A worker put together: store, event log, directory, switchboard, and the lines that callers come by."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, replace
+from importlib.metadata import version as installed_version
+
+import structlog
+from prometheus_client import CollectorRegistry
+
+from runtime.addresses import is_loopback
+from runtime.session.event_log import EventLog
+from runtime.session.ports import OrganizationRow, Store
+from runtime.settings import Settings
+from runtime.store.opening import open_settings_store
+from runtime.store.secrets import open_keyring
+from runtime.voice.composing import Workshop
+from tools.guard import open_client
+from tools.registry import default_registry
+from tools.runner import Runner
+from worker.capacity import most_calls
+from worker.child import Status
+from worker.directory import Directory, open_directory
+from worker.legs import Leg
+from worker.observing.loop_lag import watched_loop
+from worker.observing.observers import Observers, observing
+from worker.phone.config import LineConfig
+from worker.phone.line import PhoneLine, open_line
+from worker.reception import Reception
+from worker.rooms.source import RoomSource, open_rooms
+from worker.switchboard import Switchboard
+from worker.versions import Versions
+
+__all__ = ["Lines", "Worker", "open_worker"]
+
+_log = structlog.get_logger("worker")
+
+
+@dataclass(frozen=True, slots=True)
+class Lines:
+    """By which lines callers come: LiveKit's rooms, a SIP line of the worker's own, or both.
+
+    `answer_with` is the id of a version that answers where nothing else is mapped (a file run by hand). With
+    `loopback_models` every config may reach models on this machine; it gets no key of this process there.
+    """
+
+    rooms: bool = False
+    phone: LineConfig | None = None
+    answer_with: str | None = None
+    loopback_models: bool = False
+
+
+@dataclass(slots=True)
+class Worker:
+    """A worker that runs. `phone` and `rooms` are None where that line is not wanted."""
+
+    settings: Settings
+    store: Store
+    organization: OrganizationRow
+    log: EventLog
+    directory: Directory
+    switchboard: Switchboard
+    phone: PhoneLine | None = None
+    rooms: RoomSource | None = None
+
+    @property
+    def why_not_ready(self) -> str | None:
+        """Why no call would be answered now, in words; None where one would be."""
+        if self.switchboard.draining:
+            return "draining"
+        if not self.directory.ready:
+            return "the database has not been read yet"
+        if self.rooms is not None and not self.rooms.registered:
+            return "not registered with LiveKit"
+        if self.phone is not None and not self.phone.alive:
+            return "the SIP line is down"
+        return None
+
+    def status(self) -> Status:
+        """Return what the supervisor is told."""
+        board, why = self.switchboard, self.why_not_ready
+        return Status(ready=why is None, calls=board.calls, max_calls=board.max_calls, draining=board.draining, why=why)
+
+    async def drain(self, timeout_s: float) -> None:
+        """Take no new call, and wait for those that run; after `timeout_s` they end with a goodbye."""
+        _log.info("draining", calls=self.switchboard.calls, patience_s=timeout_s)
+        self.switchboard.stop_taking()
+        if self.rooms is not None:
+            self.rooms.drain()
+        await self.switchboard.drain(timeout_s)
+
+
+@asynccontextmanager
+async def open_worker(settings: Settings, lines: Lines, *, offline: bool = False) -> AsyncIterator[Worker]:
+    """Yield a worker that answers calls; on the way out its calls are ended, stored, and everything is closed.
+
+    To be entered on the main thread, after `runtime.voice.pipeline.warm`. Raises PatchbayError where it cannot start:
+    the database, LiveKit or the SIP address cannot be had.
+    """
+    async with AsyncExitStack() as stack:
+        store = await stack.enter_async_context(open_settings_store(settings))
+        organization = await store.ensure_organization(settings.org)
+        faults = _Faults()
+        log = await EventLog.open(settings.events_folder, store, on_fault=faults.of("event_log", "local log"))
+        stack.push_async_callback(log.aclose)
+        observers = await stack.enter_async_context(
+            observing(settings.otlp_endpoint, version=installed_version("patchbay"), registry=CollectorRegistry())
+        )
+        workshop = await _workshop(stack, settings, log, offline=offline)
+        if lines.loopback_models:
+            named = workshop.allowed
+            workshop = replace(workshop, allowed=lambda host, port: is_loopback(host) or named(host, port))
+        directory = await stack.enter_async_context(
+            open_directory(
+                store,
+                Versions(store, offline=offline),
+                organization.id,
+                on_fault=faults.of("directory", "what was known before"),
+            )
+        )
+        board = Switchboard(
+            Reception(store, directory, workshop, lines.answer_with),
+            store,
+            observers,
+            max_calls=most_calls(settings, rooms=lines.rooms),
+        )
+        faults.tell(board, observers)
+        stack.enter_context(watched_loop(observers.loop_monitor(log, _blocked(board))))
+        worker = Worker(settings, store, organization, log, directory, board)
+        stack.callback(board.stop_taking)
+        await _open_lines(stack, worker, lines)
+        stack.push_async_callback(_end_calls, board)
+        yield worker
+
+
+async def _open_lines(stack: AsyncExitStack, worker: Worker, lines: Lines) -> None:
+    def ring(leg: Leg) -> None:
+        worker.switchboard.take(leg)
+
+    if lines.phone is not None:
+        worker.phone = await stack.enter_async_context(open_line(lines.phone, on_incoming=ring))
+    if lines.rooms:
+        worker.rooms = await stack.enter_async_context(open_rooms(worker.settings, worker.switchboard))
+
+
+async def _end_calls(board: Switchboard) -> None:
+    board.end_all()
+    await board.drain(0)
+
+
+async def _workshop(stack: AsyncExitStack, settings: Settings, log: EventLog, *, offline: bool) -> Workshop:
+    key = settings.secret_key
+    keyring = open_keyring(key.get_secret_value() if key else None, settings.home)
+    client = await stack.enter_async_context(open_client(settings.allow_private_hosts.allows))
+    return Workshop(
+        log=log,
+        encrypt=keyring.encrypt,
+        decrypt=keyring.decrypt,
+        runner=lambda secrets, phone: Runner(default_registry(), http=client, secrets=secrets, telephone=phone),
+        allowed=settings.allow_private_hosts.allows,
+        runtime_version=installed_version("patchbay"),
+        offline=offline,
+    )
+
+
+class _Faults:
+    """What goes wrong around the calls: counted, and told to each call that runs."""
+
+    def __init__(self) -> None:
+        self._board: Switchboard | None = None
+        self._observers: Observers | None = None
+
+    def tell(self, board: Switchboard, observers: Observers) -> None:
+        self._board, self._observers = board, observers
+
+    def of(self, component: str, recovered_by: str) -> Callable[[str, str], None]:
+        def on_fault(code: str, message: str) -> None:
+            _log.warning("fault", component=component, code=code, message=message)
+            if self._observers is not None:
+                self._observers.metrics.fault(component, code)
+            if self._board is not None and component == "event_log":
+                self._board.fault(component, code, message, recovered_by)
+
+        return on_fault
+
+
+def _blocked(board: Switchboard) -> Callable[[int], None]:
+    def on_blocked(milliseconds: int) -> None:
+        board.fault("worker", "loop_blocked", f"Nothing was done for {milliseconds} ms.")
+
+    return on_blocked
