@@ -59,6 +59,7 @@ async def _picked_up(leg: Leg, live: LiveCall) -> bool:
     if leg.request.direction == "outbound":
         live.dialled()
     try:
+        await live.start()
         await live.prepare()
         await leg.answer()
     except NotAnswered as error:

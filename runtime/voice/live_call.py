@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
@@ -74,14 +75,21 @@ class LiveCall:
     line: SessionLine
     bridge: Bridge
     closing: AsyncExitStack
+    started: asyncio.Event = field(default_factory=asyncio.Event)
 
     def dialled(self) -> None:
         """Say that the call goes out and has not been answered yet; `begin` follows once it has."""
         self.call.submit(replace(self._began(), answered=False))
 
-    async def begin(self) -> None:
-        """Start the session (its audio is in place already, or it is a chat) and let the first agent speak."""
+    async def start(self) -> None:
+        """Start the session; `begin` does where nobody has. Before a call is answered it costs the caller nothing."""
         await self.session.start(self.agent, record=False)
+        self.started.set()
+
+    async def begin(self) -> None:
+        """Let the first agent speak. The call's audio is in place already, or it is a chat."""
+        if not self.started.is_set():
+            await self.start()
         if self.call.state.started:
             self.call.submit(ev.CallAnswered(at=self.call.instant()))
         else:
