@@ -44,6 +44,8 @@ async def _opened(received: Received) -> AsyncIterator[tuple[LiveCall, Sorry | N
         live = await opening.__aenter__()
     except PatchbayError as error:
         _log.error("models_unavailable", message=error.message)
+        if received.plan.providers is not None:
+            await received.plan.providers.aclose()
         sorry = Sorry("error", "give_up", "pipeline", "models_unavailable", error.message)
         received = without_models(received, sorry)
         opening = open_call(received.plan, text=False)
