@@ -16,7 +16,7 @@ _PARAMETERS = {
     "properties": {
         "digits": {
             "type": "string",
-            "pattern": "^[0-9*#A-Dw]{1,64}$",
+            "pattern": "^[0-9*#A-Dw]{1,16}$",
             "description": "The keys in order: 0-9, *, #, A-D; w waits half a second.",
         }
     },
@@ -40,5 +40,7 @@ class SendDtmf(Tool[ToolConfig]):
     async def run(self, arguments: Mapping[str, Json], context: ToolContext) -> ToolResult:
         if context.telephone is None:
             raise ToolError("no_telephone", "There is no telephone in this test: no key was sent.")
-        await context.telephone.send_keys(str(arguments["digits"]))
+        why = await context.telephone.send_keys(str(arguments["digits"]))
+        if why is not None:
+            raise ToolError("keys_not_sent", f"The keys were not sent: {why}.")
         return ToolResult(text="The keys were sent.")

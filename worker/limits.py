@@ -31,8 +31,8 @@ class GuardedTelephone:
             return TransferOutcome(ok=False, why="the organization may not dial this number")
         return await self._telephone.transfer(to)
 
-    async def send_keys(self, keys: str) -> None:
-        await self._telephone.send_keys(keys)
+    async def send_keys(self, keys: str) -> str | None:
+        return await self._telephone.send_keys(keys)
 
 
 async def over_limit(store: Store, organization_id: str, limits: Limits, own_calls: int) -> Sorry | None:

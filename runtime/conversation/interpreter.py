@@ -9,7 +9,7 @@ from runtime.conversation import events as ev
 from runtime.conversation import keypad, paths, prompts, telephone
 from runtime.conversation.commands import AskModel, CancelTimer, Close, HangUp, Say, StartTimer
 from runtime.conversation.scene import Reply, Scene, Step
-from runtime.conversation.state import CallState
+from runtime.conversation.state import APOLOGY, CallState
 from runtime.conversation.values import answer_read_backs, awaited_variable, offer, offer_found
 from runtime.conversation.wordings import wording
 from runtime.variables import is_partial, said, say_back
@@ -165,7 +165,7 @@ def _agent_spoke(scene: Scene, signal: ev.AgentSpoke) -> None:
 
 def _answer_ended(scene: Scene, signal: ev.AnswerEnded) -> None:
     state = scene.state
-    if state.agent_id is None or state.ending or state.entry is not None:
+    if state.agent_id is None or state.ending or state.entry is not None or state.hold:
         return
     if signal.interrupted:  # the caller is speaking: nothing is said into it, and nothing taken for an answer
         paths.rearm_silence(scene)
@@ -258,7 +258,7 @@ def _timer(scene: Scene, signal: ev.TimerFired) -> None:
         case "hold":
             telephone.end_hold(scene, prompt=True)
         case "max_duration":
-            if scene.state.transfer is not None:
+            if scene.state.transfer is not None or scene.state.ending:  # it may come back, and is then over
                 scene.order(StartTimer("max_duration", TRANSFER_PATIENCE_S))
             else:
                 telephone.ask_goodbye(scene, "max_duration", wording("time_limit", scene.language))
@@ -292,7 +292,8 @@ def _fault(scene: Scene, signal: ev.FaultNoticed) -> None:
         retryable=signal.retryable,
         recovered_by=signal.recovered_by,
     )
-    telephone.gave_up(scene)
+    if signal.recovered_by == APOLOGY:
+        telephone.gave_up(scene)
 
 
 def _usage(scene: Scene, signal: ev.UsageCounted) -> None:
@@ -329,7 +330,8 @@ def _stop(scene: Scene, signal: ev.CallStopped) -> None:
     scene.record(
         ev.CallEnded,
         status=signal.status,
-        reason=signal.reason,
+        # The caller's leg may leave before our own goodbye to it: they have been put through all the same.
+        reason="transferred" if scene.state.closing == "transferred" else signal.reason,
         duration_ms=scene.at.elapsed_ms,
         turns=scene.state.turn,
         variables=scene.state.values,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from runtime.conversation import events as ev
-from runtime.conversation import masking, paths, telephone
+from runtime.conversation import masking, paths, prompts, telephone
 from runtime.conversation.commands import AskModel, CancelTimer, StartTimer, StopSpeaking
 from runtime.conversation.scene import Scene
 from runtime.conversation.values import awaited_variable, offer
@@ -96,6 +96,8 @@ def end_entry(scene: Scene, ended_by: Ending) -> None:
 def _menu_key(scene: Scene, key: str) -> None:
     scene.record(ev.DtmfReceived, digits=key)
     path = scene.agent.dtmf.get(key)
-    if path is not None:
-        scene.order(StopSpeaking())
-        paths.request_by_engine(scene, path.id, "dtmf")
+    if path is None:
+        return
+    scene.order(StopSpeaking())
+    if not paths.request_by_engine(scene, path.id, "dtmf"):
+        scene.order(AskModel(f"(The caller pressed {key} for {path.name}. {prompts.last_refusal(scene)})"))

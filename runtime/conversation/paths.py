@@ -22,7 +22,17 @@ from runtime.conversation.state import CallState
 from runtime.conversation.values import Offered, awaited_variable, offer
 from runtime.workflow.graph import Path
 
-__all__ = ["ask", "enter", "fall_back", "leave", "otherwise", "rearm_silence", "request_by_engine", "settle"]
+__all__ = [
+    "ask",
+    "end_hold",
+    "enter",
+    "fall_back",
+    "leave",
+    "otherwise",
+    "rearm_silence",
+    "request_by_engine",
+    "settle",
+]
 
 Json = Any
 MAX_AUTOMATIC = 25
@@ -168,6 +178,7 @@ def _guard_fault(scene: Scene, path: Path, guard: ev.GuardRead) -> None:
 
 def take(scene: Scene, path: Path, verdict: _Verdict, by: ev.By) -> None:
     """Record the path as taken and leave for where it leads; nothing of another path comes between."""
+    end_hold(scene)
     state = scene.state
     names = [name for name in (*path.required, *path.optional) if name in state.known]
     scene.record(
@@ -209,6 +220,7 @@ def leave(
     reason: ev.Reason | None = None,
 ) -> None:
     """Record the end of the stay; timers that belong to it are stopped. `reason` is why the call is about to end."""
+    end_hold(scene)
     state = scene.state
     assert state.agent_id is not None
     scene.record(
@@ -219,12 +231,17 @@ def leave(
         turns=state.turn - state.entered_turn,
         reason=reason,
     )
-    if state.hold:
-        scene.order(CancelTimer("hold"))
     if state.entry is not None:
         scene.order(CancelTimer("keypad"))
     scene.order(CancelTimer("silence"))
     scene.order(ReportUsage(state.agent_id))
+
+
+def end_hold(scene: Scene) -> None:
+    """Record the end of a moment's hold, where there is one."""
+    if scene.state.hold:
+        scene.order(CancelTimer("hold"))
+        scene.record(ev.HoldEnded, seconds=round((scene.at.elapsed_ms - scene.state.hold_ms) / 1000, 1))
 
 
 def enter(scene: Scene, agent_id: str, cause: ev.Cause, path_id: str | None) -> None:
@@ -253,7 +270,8 @@ def settle(scene: Scene) -> bool:
     if scene.state.agent_id is None or scene.state.ending:
         return False
     for path in scene.agent.automatic:
-        if path.id in scene.state.automatic or len(scene.state.automatic) >= MAX_AUTOMATIC:
+        taken = path.id in scene.state.automatic or path.id in scene.state.failed
+        if taken or len(scene.state.automatic) >= MAX_AUTOMATIC:
             continue
         if _resting(scene.state, path):
             continue

@@ -12,7 +12,17 @@ from runtime.variables import VariableSpec, json_schema, say_back
 from runtime.workflow.graph import Agent, Path
 from runtime.workflow.templates import Template
 
-__all__ = ["Instructions", "again", "arrival", "instructions", "parameters", "refusal", "remembered", "spoken"]
+__all__ = [
+    "Instructions",
+    "again",
+    "arrival",
+    "instructions",
+    "last_refusal",
+    "parameters",
+    "refusal",
+    "remembered",
+    "spoken",
+]
 
 Json = Any
 
@@ -56,6 +66,12 @@ def spoken(scene: Scene, template: Template | None) -> str:
 def again(scene: Scene, template: Template) -> str:
     """Render a prompt for a silent caller, with the question that is still open."""
     return " ".join(filter(None, (spoken(scene, template), scene.state.question)))
+
+
+def last_refusal(scene: Scene) -> str:
+    """Return why the path that was asked for last was refused, in words for a model."""
+    fact = scene.last_fact
+    return refusal(scene, fact, ()) if isinstance(fact, ev.PathRefused) else ""
 
 
 def plain(scene: Scene, template: Template) -> str:

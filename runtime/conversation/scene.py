@@ -110,6 +110,11 @@ class Scene:
         """Add a command."""
         self._commands.append(command)
 
+    @property
+    def last_fact(self) -> ev.Fact | None:
+        """The fact recorded last for this signal."""
+        return self._facts[-1] if self._facts else None
+
     def spec(self, name: str) -> VariableSpec | None:
         """Return the declared variable of this name."""
         return self.workflow.variables.get(name)

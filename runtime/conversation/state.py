@@ -102,6 +102,8 @@ class CallState:
     spoken: int = 0
     tools: Mapping[str, Running] = field(default_factory=dict)
     transfer: ev.TransferStarted | None = None
+    failed: frozenset[str] = frozenset()
+    """Paths whose transfer failed: the engine does not take them by itself again."""
 
     @property
     def ending(self) -> bool:
@@ -169,7 +171,7 @@ def _(fact: ev.AgentEntered, state: CallState) -> CallState:
 
 @_apply.register
 def _(fact: ev.AgentExited, state: CallState) -> CallState:
-    return _with(state, left=True, closing=fact.reason, hold=False)
+    return _with(state, left=True, closing=fact.reason, hold=False, entry=None, entry_full=False)
 
 
 @_apply.register
@@ -200,6 +202,7 @@ def _(fact: ev.PathTaken, state: CallState) -> CallState:
         last_taken={**state.last_taken, fact.path_id: fact.turn},
         focus=None,
         asked=None,
+        question=None,
         entry=None,
         entry_full=False,
     )
@@ -349,13 +352,12 @@ def _(fact: ev.TransferStarted, state: CallState) -> CallState:
 @_apply.register
 def _(fact: ev.TransferSucceeded, state: CallState) -> CallState:
     del fact
-    return _with(state, transfer=None)
+    return _with(state, transfer=None, closing="transferred")
 
 
 @_apply.register
 def _(fact: ev.TransferFailed, state: CallState) -> CallState:
-    del fact
-    return _with(state, transfer=None)
+    return _with(state, transfer=None, failed=state.failed | {fact.path_id} if fact.path_id else state.failed)
 
 
 @_apply.register

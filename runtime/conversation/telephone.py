@@ -18,8 +18,9 @@ from runtime.conversation.commands import (
     Transfer,
 )
 from runtime.conversation.scene import Reply, Scene
+from runtime.conversation.small_talk import is_machine, is_only_courteous, is_return
 from runtime.conversation.values import awaited_variable
-from runtime.conversation.wordings import is_machine, is_only_courteous, is_return, wording
+from runtime.conversation.wordings import wording
 from runtime.variables import find_all
 
 __all__ = [
@@ -92,7 +93,7 @@ def met_by(scene: Scene, text: str) -> bool:
     state = scene.state
     if state.direction != "outbound" or state.ending:
         return False
-    if state.turn <= MACHINE_TURNS and is_machine(text):
+    if state.turn <= MACHINE_TURNS and is_machine(text, first=state.agent_id is None):
         _machine(scene)
         return True
     if state.agent_id is not None:
@@ -128,8 +129,12 @@ def _hang_up(scene: Scene, say: str | None) -> Reply:
 
 def ask_goodbye(scene: Scene, reason: ev.Reason, say: str) -> None:
     """End the call for the runtime; a transfer that is under way has the caller already."""
-    if scene.state.transfer is not None or scene.state.ending:
+    state = scene.state
+    if state.transfer is not None or state.ending:
         return
+    if state.agent_id is None:  # nobody has said hello yet: the fold has to know that the call is ending
+        entry = scene.workflow.entry
+        scene.record(ev.AgentEntered, agent_id=entry.id, agent_name=entry.name, cause="entry")
     _leave(scene, reason)
     scene.order(StopSpeaking())
     if say:
@@ -205,6 +210,7 @@ def _transfer_ended(scene: Scene, signal: ev.TransferEnded) -> None:
 
 def _hold(scene: Scene, seconds: float) -> Reply:
     seconds = min(max(seconds, 1.0), MAX_HOLD_S)
+    end_hold(scene)
     scene.record(ev.HoldStarted, seconds=seconds)
     scene.order(CancelTimer("silence"))
     scene.order(StartTimer("hold", seconds))
@@ -227,11 +233,11 @@ def on_hold(scene: Scene, text: str) -> bool:
 
 def end_hold(scene: Scene, *, prompt: bool = False) -> None:
     """End the hold; `prompt` where it ran out, and the caller is asked."""
-    state = scene.state
-    if not state.hold:
+    if not scene.state.hold:
         return
-    scene.order(CancelTimer("hold"))
-    scene.record(ev.HoldEnded, seconds=round((scene.at.elapsed_ms - state.hold_ms) / 1000, 1))
+    paths.end_hold(scene)
     asked = scene.workflow.silence_prompts
     if prompt and asked:
         scene.order(Say(prompts.again(scene, asked[0])))
+    elif prompt:
+        paths.rearm_silence(scene)

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Final, Literal
 
-__all__ = ["WORDINGS", "Wording", "is_machine", "is_only_courteous", "is_return", "wording"]
+__all__ = ["WORDINGS", "Wording", "wording"]
 
 Wording = Literal[
     "again", "give_up", "no_workflow", "busy", "drained", "time_limit", "not_transferred", "on_hold", "filler"
@@ -70,53 +70,9 @@ WORDINGS: Final[Mapping[str, Mapping[Wording, str]]] = {
     },
 }
 
-_FAREWELL: Final = frozenset(
-    """bye goodbye by ciao tschüss tschüs wiederhören wiedersehen revoir adieu adiós adios hasta luego arrivederci
-    thanks thank you very much so a lot merci beaucoup danke schön gracias grazie mille good day evening night nice have
-    one you too same to see later take care okay ok alright right great perfect fine yes yeah cheers auf vielen dank
-    guten tag einen schönen au bonne journée soirée buenas buen día noches buona giornata serata all the best
-    ja gut sehr super si sí oui va bene and und et y e to""".split()  # noqa: SIM905 - a hundred quoted words read worse
-)
-_RETURN: Final = (
-    r"(i'm|i am|we're|we are) (back|ready|here)|\bback\b|\bready\b|hello|hey|are you (still )?there|still there|go (on|ahead)"
-    r"|(thanks|thank you) for (waiting|holding)|ich bin (wieder )?(da|zurück|so ?weit)|wieder da|hallo|sind sie noch da|kann weitergehen"
-    r"|je suis (de retour|là|prêt)|me revoilà|allô|vous êtes (toujours )?là|ya (estoy|está)|estoy de vuelta|hola|sigue ahí|listo"
-    r"|sono (tornat|qui|pront)|eccomi|pronto|ciao|è ancora lì"
-)
-_MACHINE: Final = (
-    r"voice ?mail|mailbox|answering machine|leave (a|your|me a) (short )?(message|name)|(after|at) the (tone|beep|signal)"
-    r"|record your message|(is|are|am) (currently )?(not available|unavailable|unable to (take|answer))|can(no|')t (take|come to|answer)"
-    r"|you('ve| have) reached the (voice|mail)|press (one|1|pound|hash) (to|for)|please leave"
-    r"|mailbox|anrufbeantworter|nachricht (nach|hinterlassen|aufsprechen)|nach dem (signal|ton|piep)|nicht (erreichbar|zu erreichen)"
-    r"|messagerie|répondeur|laisse[rz] (un|votre) message|après le (bip|signal)|n'est pas disponible"
-    r"|buzón|contestador|deje (su|un) mensaje|después de(l| la) (tono|señal)|no (está|se encuentra) disponible"
-    r"|segreteria|lasci(a|ate|are)? (un|il) messaggio|dopo il (segnale|bip)|non è (raggiungibile|disponibile)"
-)
-_RETURNS = re.compile(rf"(?:^|\b)(?:{_RETURN})", re.IGNORECASE)
-_MACHINES = re.compile(_MACHINE, re.IGNORECASE)
-_WORDS = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)?|\d+")
 _TAG = re.compile(r"[-_]")
-_MONOLOGUE_WORDS = 30
 
 
 def wording(key: Wording, language: str) -> str:
     """Return what is said in the language of the tag (`de-AT` is `de`)."""
     return WORDINGS.get(_TAG.split(language)[0].lower(), WORDINGS["en"])[key]
-
-
-def is_only_courteous(text: str) -> bool:
-    """Whether nothing but a farewell, thanks or agreement is said: no reason to keep somebody on the line."""
-    words = [word.lower() for word in _WORDS.findall(text)]
-    return all(word in _FAREWELL for word in words)
-
-
-def is_return(text: str) -> bool:
-    """Whether a caller who had asked for a moment is back."""
-    return _RETURNS.search(text) is not None
-
-
-def is_machine(text: str) -> bool:
-    """Whether who answered a call is a machine: by its words, or because a person does not say so much unasked."""
-    if _MACHINES.search(text):
-        return True
-    return len(_WORDS.findall(text)) >= _MONOLOGUE_WORDS and not text.rstrip().endswith("?")

@@ -250,6 +250,8 @@ class CallSession:
 
     def _fired(self, name: ev.Timer) -> None:
         self._timers.pop(name, None)
+        if name == "silence" and self._line is not None and self._line.speaking:
+            return  # the agent is at work; the caller's silence is counted from the end of its answer
         self.submit(ev.TimerFired(at=self.instant(), name=name))
 
     # ------------------------------------------------------------ tools

@@ -347,6 +347,11 @@ class Clock(Protocol):
 class Line(Protocol):
     """What the caller hears: performs the commands of a call. Never blocks and never raises; faults are signals."""
 
+    @property
+    def speaking(self) -> bool:
+        """Whether anything is being said, thought about or about to be; its end is reported as `AnswerEnded`."""
+        ...
+
     def perform(self, command: Command) -> None: ...
 
     def usage(self) -> tuple[Usage, ...]:
@@ -370,8 +375,8 @@ class Telephone(Protocol):
         """Hand the caller to `to` (E.164 or `sip:…`) and wait for the result; where it failed the caller is still here."""
         ...
 
-    async def send_keys(self, keys: str) -> None:
-        """Send DTMF (0-9, *, #, A-D) to the other side; `w` waits half a second."""
+    async def send_keys(self, keys: str) -> str | None:
+        """Send DTMF (0-9, *, #, A-D) to the other side; `w` waits half a second. Return why not, where it failed."""
         ...
 
 

@@ -91,7 +91,8 @@ class Bridge:
     def _said_in_goodbye(self, event: stt.SpeechEvent) -> None:
         """LiveKit drops what is said into a sentence that cannot be interrupted; the rules may reopen the call for it."""
         text = event.alternatives[0].text.strip() if event.alternatives else ""
-        if text and event.type is stt.SpeechEventType.FINAL_TRANSCRIPT:
+        listening = self.agent is not None and self.agent.manners.is_backchannel(text)
+        if text and not listening and event.type is stt.SpeechEventType.FINAL_TRANSCRIPT:
             message = llm.ChatMessage(role="user", content=[text])
             asyncio.get_running_loop().call_soon(self._line.hear_text, message, self.turn_heard)
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Callable
 from typing import Protocol
 
-from livekit.agents import NOT_GIVEN, AgentSession, llm
+import structlog
+from livekit.agents import NOT_GIVEN, AgentSession, UserStateChangedEvent, llm
 from livekit.agents.voice import SpeechHandle
 
 from runtime.conversation import commands as do
@@ -20,6 +22,8 @@ from runtime.voice.usage import UsageMeter
 from runtime.workflow.graph import Agent as Node
 
 __all__ = ["Pipeline", "SessionLine"]
+
+_log = structlog.get_logger("line")
 
 GREET = "The caller is on the line and has not spoken yet. Greet the caller."
 TAKE_OVER = "You have just taken over this call. Go on with what the caller wants, without greeting again."
@@ -54,6 +58,8 @@ class SessionLine:
         self._goodbye_s = goodbye_s
         self._telephone = telephone
         self._hanging_up: asyncio.Task[None] | None = None
+        self._caller_spoke_at = -math.inf
+        session.on("user_state_changed", self._user_changed)
         self._meter = UsageMeter(session)
         self._speeches: dict[str, SpeechHandle] = {}
         self._texts: dict[str, do.Say] = {}
@@ -216,26 +222,30 @@ class SessionLine:
     # ------------------------------------------------------------ leaving
 
     async def _hang_up(self, reason: ev.Reason) -> None:
+        began = asyncio.get_running_loop().time()
         await self.wait_idle()
         await asyncio.sleep(self._goodbye_s)
         if reason in REOPENED:
-            await self._caller_finished()
+            await self._caller_finished(began)
         self._call.stop(reason)
+
+    def _user_changed(self, event: UserStateChangedEvent) -> None:
+        if "speaking" in {event.old_state, event.new_state}:
+            self._caller_spoke_at = asyncio.get_running_loop().time()
 
     def _keep_on_line(self) -> None:
         if self._hanging_up is not None:
             self._hanging_up.cancel()
             self._hanging_up = None
 
-    async def _caller_finished(self) -> None:
+    async def _caller_finished(self, began: float) -> None:
         """A caller who speaks into the goodbye is heard out: what they say may reopen the call."""
-        loop = asyncio.get_running_loop()
-        began = spoke = loop.time()
-        if self._session.user_state != "speaking":
-            return
-        while loop.time() - spoke < UNDERSTOOD_S and loop.time() - began < HEARD_OUT_S:
-            if self._session.user_state == "speaking":
-                spoke = loop.time()
+        clock = asyncio.get_running_loop().time
+        until = clock() + HEARD_OUT_S
+        while clock() < until:
+            understood_at = self._caller_spoke_at + UNDERSTOOD_S
+            if self._session.user_state != "speaking" and (self._caller_spoke_at < began or clock() > understood_at):
+                return
             await asyncio.sleep(0.05)
 
     async def _transfer_to(self, to: str, text: str) -> None:
@@ -244,9 +254,16 @@ class SessionLine:
         await self.wait_idle()
         outcome = TransferOutcome(ok=False, why="this line cannot transfer a call")
         if self._telephone is not None and not self._call.state.ended:
-            outcome = await self._telephone.transfer(to)
+            outcome = await self._asked(self._telephone, to)
         at = self._call.instant()
         self._call.submit(ev.TransferEnded(at=at, ok=outcome.ok, sip_status=outcome.sip_status, why=outcome.why))
+
+    async def _asked(self, telephone: Telephone, to: str) -> TransferOutcome:
+        try:
+            return await telephone.transfer(to)
+        except Exception as error:  # noqa: BLE001 - an edge: whatever a line raises, the caller is not left between two telephones
+            _log.exception("transfer_broke")
+            return TransferOutcome(ok=False, why=type(error).__name__)
 
 
 def _nothing() -> None:

@@ -61,10 +61,10 @@ class Rescue:
 
     def rescue(self, name: Phrase, *, cut: bool) -> None:
         """Say a phrase, unless the fault has just ended the call; `cut` drops what was to be said before."""
+        if cut:  # also in a goodbye or before a transfer, which wait for the end of what is being said
+            self._line.perform(do.StopSpeaking())
         if self.ending:
             return
-        if cut:
-            self._line.perform(do.StopSpeaking())
         self._line.perform(do.Say(phrase(name, self._call.view().language)))
 
     def voice_failed(self, code: str, error: BaseException | None, *, recovered_by: str) -> bool:

@@ -223,7 +223,7 @@ class Watchdog:
     def _stuck(self) -> None:
         """Something was to be said, and neither the model nor the voice has noticed that nothing is."""
         state = self._call.state
-        if not self._rescuer.speaking or state.tools or state.agent_id is None or state.transfer is not None:
+        if not self._rescuer.speaking or state.tools or state.agent_id is None:
             return
         limits, node = self.limits, self._call.workflow.agents[state.agent_id]
         if self.silent_for() < answer_s(node, limits) + limits.first_audio_s + 2 * limits.turn_s:

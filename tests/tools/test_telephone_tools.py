@@ -16,11 +16,13 @@ Json = Any
 class Keys:
     """A telephone that remembers the keys it was told to send."""
 
-    def __init__(self) -> None:
+    def __init__(self, fault: str | None = None) -> None:
         self.sent: list[str] = []
+        self.fault = fault
 
-    async def send_keys(self, keys: str) -> None:
+    async def send_keys(self, keys: str) -> str | None:
         self.sent.append(keys)
+        return self.fault
 
     async def transfer(self, to: str) -> TransferOutcome:
         raise AssertionError(f"the engine transfers, not the tool: {to}")
@@ -34,6 +36,12 @@ async def test_keys_are_sent(new_runner: NewRunner) -> None:
     assert (telephone.sent, outcome.error_code) == (["1w2#"], "")
     assert "digits" in runner.faults(tool, {"digits": "one"})
     assert "digits" in runner.faults(tool, {})
+
+
+async def test_keys_that_were_not_sent_are_no_success(new_runner: NewRunner) -> None:
+    outcome = await new_runner(telephone=Keys("the room is gone")).run(call(compiled("send_dtmf"), {"digits": "1"}))
+    assert outcome.error_code == "keys_not_sent"
+    assert "the room is gone" in outcome.text
 
 
 async def test_without_a_telephone_no_key_is_sent(new_runner: NewRunner) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -37,19 +37,18 @@ class Observers:
             log.subscribe(self.tracing.trace(log, subject))
         log.subscribe(CallSummary(log, subject))
 
-    def loop_monitor(self, log: EventLog, on_blocked: Callable[[int], None]) -> LoopMonitor:
+    def loop_monitor(self, log: EventLog) -> LoopMonitor:
         """Return a monitor of the running loop that measures its lag and the event log's.
 
-        `on_blocked(ms)` is called after each standstill of over a second, for running calls to record it.
+        That the loop stood still is recorded in each call by its own watchdog; here it is counted once.
         """
 
         def beat(lag_s: float) -> None:
             self.metrics.loop_lag.observe(lag_s)
             self.metrics.log_state(log.lag_s, log.depth)
 
-        def blocked(ms: int) -> None:
+        def blocked(_ms: int) -> None:
             self.metrics.loop_blocked.inc()
-            on_blocked(ms)
 
         return LoopMonitor(beat, blocked)
 

@@ -169,18 +169,15 @@ class SipLeg:
         why = None if done.ok else _TRANSFER_FAULTS.get(done.status or 0, done.why)
         return TransferOutcome(done.ok, done.status, why)
 
-    async def send_keys(self, keys: str) -> None:
-        """Send DTMF (RFC 2833): 0-9, *, #, A-D; `w` waits half a second. What cannot be sent is logged."""
+    async def send_keys(self, keys: str) -> str | None:
+        """Send DTMF (RFC 2833): 0-9, *, #, A-D; `w` waits half a second. Return why not, where it failed."""
         if not _KEYS.fullmatch(keys):
-            _log.warning("keys_not_sent", why="these are no keys of a telephone, or more than 64")
-            return
+            return "these are no keys of a telephone, or more than 64"
         try:
             done = await self._host.ask(SendKeys(0, self._number, keys), timeout_s=5 + _KEY_S * len(keys))
         except HostLost as error:
-            _log.warning("keys_not_sent", why=str(error))
-        else:
-            if not done.ok:
-                _log.warning("keys_not_sent", why=done.why)
+            return str(error)
+        return None if done.ok else done.why or "the line refused"
 
     # ------------------------------------------------------------ what the line reports
 

@@ -149,10 +149,11 @@ class RoomLeg:
             return TransferOutcome(ok=False, why="only a telephone can be transferred")
         return await telephone.transfer(self._livekit, self._room.name, self._presence.identity, to)
 
-    async def send_keys(self, keys: str) -> None:
-        """Press keys towards the caller."""
-        if self._room.isconnected():
-            await telephone.send_keys(self._room, keys)
+    async def send_keys(self, keys: str) -> str | None:
+        """Press keys towards the caller; return why not, where it failed."""
+        if not self._room.isconnected():
+            return "the room is not connected"
+        return await telephone.send_keys(self._room, keys)
 
     async def aclose(self) -> None:
         """Leave, and send the caller out, which hangs a telephone up. Idempotent."""

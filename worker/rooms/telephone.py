@@ -90,8 +90,11 @@ def _sip_status(error: api.ServerError) -> int | None:
     return int(text) if text.isdecimal() else None
 
 
-async def send_keys(room: rtc.Room, keys: str) -> None:
-    """Press keys towards the others in the room; `w` waits half a second, what is no key is passed over."""
+async def send_keys(room: rtc.Room, keys: str) -> str | None:
+    """Press keys towards the others in the room; `w` waits half a second, what is no key is passed over.
+
+    Return why not, where it failed.
+    """
     for key in keys.upper():
         if key == "W":
             await asyncio.sleep(_WAIT_S)
@@ -99,6 +102,6 @@ async def send_keys(room: rtc.Room, keys: str) -> None:
             try:
                 await room.local_participant.publish_dtmf(code=_KEYS.index(key), digit=key)
             except rtc.participant.PublishDTMFError as error:
-                _log.warning("keys_not_sent", room=room.name, why=str(error))
-                return
+                return str(error)
             await asyncio.sleep(_KEY_S)
+    return None

@@ -19,8 +19,9 @@ from runtime.conversation.commands import (
     StopSpeaking,
     Transfer,
 )
+from runtime.conversation.small_talk import is_machine, is_only_courteous, is_return
 from runtime.conversation.state import question_in
-from runtime.conversation.wordings import WORDINGS, is_machine, is_only_courteous, is_return, wording
+from runtime.conversation.wordings import WORDINGS, wording
 from runtime.workflow.graph import compile_workflow
 from runtime.workflow.validation import validate
 from tests.runtime.conversation.play import Play
@@ -28,14 +29,16 @@ from tests.runtime.conversation.play import Play
 Json = Any
 
 
-def play_of(session: dict[str, Json] | None = None, **agent: Json) -> Play:
+def play_of(
+    session: dict[str, Json] | None = None, *, agents: list[dict[str, Json]] | None = None, **agent: Json
+) -> Play:
     """A call with one agent that can end and transfer it."""
     paths = [
         {"id": "end", "name": "End", "end_call": {"say": "Goodbye then."}},
         {"id": "person", "name": "Person", "transfer_call": {"to": "+4930123456"}, "say": "I'll put you through."},
     ]
     node = {"id": "desk", "name": "Desk", "instructions": "Help.", "greeting": {"text": "Hello, this is Acme."}}
-    config = {"session": session or {}, "agents": [{**node, "paths": paths, **agent}]}
+    config = {"session": session or {}, "agents": [{**node, "paths": paths, **agent}, *(agents or ())]}
     checked = validate(config)
     assert checked.config is not None, checked.faults
     return Play(compile_workflow(checked.config))
@@ -72,7 +75,19 @@ def test_who_speaks_in_the_goodbye_reopens_the_call_once() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["Thank you, goodbye!", "bye", "Okay, thanks a lot. You too.", "Danke, auf Wiederhören", ""]
+    "text",
+    [
+        "Thank you, goodbye!",
+        "bye",
+        "Okay, thanks a lot. You too.",
+        "Thanks for your help, bye!",
+        "No that's all, thanks",
+        "No, thank you, bye.",
+        "Nein danke, tschüss",
+        "Vielen Dank für Ihre Hilfe",
+        "Danke, auf Wiederhören",
+        "",
+    ],
 )
 def test_thanks_and_farewells_reopen_nothing(text: str) -> None:
     play = play_of().begin().say("that was all")
@@ -100,6 +115,18 @@ def test_a_goodbye_does_not_disturb_one_that_is_under_way_or_a_transfer() -> Non
         play.path(path)
         play.send(ev.GoodbyeAsked, reason="drained", say="Goodbye.")
         assert play.commands == ()
+        play.send(ev.TimerFired, name="max_duration")
+        assert play.commands == (StartTimer("max_duration", 1.0),)
+
+
+def test_a_goodbye_before_the_first_hello_is_the_end() -> None:
+    play = dialled()
+    play.send(ev.CallAnswered)
+    play.send(ev.GoodbyeAsked, reason="drained", say="Goodbye.")
+    assert ordered(play, HangUp) == [HangUp("drained")]
+    play.say("Hello?")
+    assert play.types() == ["user_turn"]
+    assert not ordered(play, EnterAgent)
 
 
 def test_the_longest_call_ends_with_a_word() -> None:
@@ -142,6 +169,25 @@ def test_a_tool_can_transfer_at_its_own_stay_only() -> None:
     assert reply.moved
     assert ordered(play, Transfer) == [Transfer("+4930123456", "One moment.")]
     assert play.last("transfer_started").path_id is None
+
+
+def test_who_leaves_after_a_transfer_was_transferred() -> None:
+    play = play_of().begin().say("a person please")
+    play.path("person")
+    play.send(ev.TransferEnded, ok=True, sip_status=200)
+    play.send(ev.CallStopped, reason="caller_hangup")
+    assert play.last("call_ended").reason == "transferred"
+
+
+def test_an_automatic_transfer_that_failed_is_not_taken_by_itself_again() -> None:
+    auto = {"id": "auto", "name": "Auto", "trigger": "automatic", "transfer_call": {"to": "+4930123456"}}
+    play = play_of(paths=[auto | {"guard_condition": "call.channel != ''"}])
+    play.begin()
+    assert ordered(play, Transfer)
+    play.send(ev.TransferEnded, ok=False, why="busy")
+    play.say("no thanks, just your opening hours")
+    assert AskModel() in play.commands
+    assert not ordered(play, Transfer)
 
 
 # ------------------------------------------------------------ hold
@@ -238,7 +284,62 @@ def test_the_open_question_is_the_last_one(text: str, question: str | None) -> N
     assert question_in(text) == question
 
 
+def test_a_hold_within_a_hold_or_at_the_end_of_a_stay_is_told_in_pairs() -> None:
+    play = held()
+    play.send(ev.HoldAsked, stay=play.state.stay, seconds=60)
+    assert play.types() == ["hold_ended", "hold_started"]
+    play.send(ev.HangUpAsked, stay=play.state.stay)
+    assert play.types() == ["hold_ended", "agent_exited"]
+    assert CancelTimer("hold") in play.commands
+
+
+def test_without_prompts_a_hold_ends_in_the_usual_silence() -> None:
+    play = play_of({"silence": {"prompts": []}}).begin().say("hold on")
+    play.send(ev.HoldAsked, stay=play.state.stay, seconds=5)
+    play.send(ev.TimerFired, name="hold")
+    assert StartTimer("silence", 8.0) in play.commands
+
+
+def test_an_else_path_waits_for_who_is_on_hold() -> None:
+    paths = [{"id": "other", "name": "Other", "trigger": "automatic", "else": True, "target_agent_id": "desk2"}]
+    play = play_of(paths=paths, agents=[{"id": "desk2", "name": "Two", "instructions": "x"}]).begin().say("hold on")
+    play.send(ev.HoldAsked, stay=play.state.stay, seconds=5)
+    play.send(ev.AnswerEnded)
+    assert play.facts == ()
+
+
+# ------------------------------------------------------------ keys
+
+
+def test_a_key_whose_path_is_refused_is_answered() -> None:
+    menu = {"id": "m", "name": "Menu", "trigger": "dtmf", "dtmf": "9", "end_call": {}, "guard_condition": "visits > 5"}
+    play = play_of(paths=[menu]).begin().agent("Press 9.")
+    play.keys("9")
+    asked = ordered(play, AskModel)
+    assert play.types()[-1] == "path_refused"
+    assert "9" in (asked[0].user_text or "")
+
+
+def test_an_entry_that_was_begun_does_not_outlive_its_stay() -> None:
+    play = Play().begin().keys("4")
+    play.send(ev.TransferAsked, stay=play.state.stay, to="+4930123456")
+    play.send(ev.TransferEnded, ok=False, why="busy")
+    assert play.state.entry is None
+    play.say("well then tell me")
+    assert AskModel() in play.commands
+
+
 # ------------------------------------------------------------ failures
+
+
+def test_a_fault_that_was_survived_ends_nothing() -> None:
+    play = play_of({"failure": {"after": 2, "transfer_to": "+4930123456"}}).begin()
+    fail(play, 2)
+    play.send(ev.TransferEnded, ok=False, why="busy")
+    play.say("so").agent("Yes.").say("and").agent("Yes.")
+    play.send(ev.FaultNoticed, component="stt", code="stt_error", message="x", recovered_by="retry")
+    assert play.types() == ["fault_raised"]
+    assert play.commands == ()
 
 
 def fail(play: Play, times: int) -> None:
@@ -353,11 +454,25 @@ def test_a_machine_that_spoke_after_the_greeting_is_known_as_well() -> None:
         ("Der Teilnehmer ist zur Zeit nicht erreichbar.", True),
         ("Vous êtes bien sur la messagerie de Paul, laissez un message après le bip.", True),
         ("Deje su mensaje después de la señal.", True),
+        ("I can't answer that right now", False),
+        ("He is not available right now, can I take a message?", False),
+        ("Sorry, my voicemail was full", False),
         (" ".join(["word"] * 30), True),
+        (" ".join(["word"] * 30) + "?", False),
     ],
 )
 def test_machines_and_persons(text: str, machine: bool) -> None:
-    assert is_machine(text) is machine
+    assert is_machine(text, first=True) is machine
+
+
+def test_who_has_been_spoken_to_may_say_a_lot() -> None:
+    assert not is_machine(" ".join(["word"] * 30), first=False)
+    play = dialled()
+    play.send(ev.CallAnswered)
+    play.say("Hello?")
+    play.agent("Hello, this is Acme. What happened?")
+    play.say(" ".join(["well"] * 40))
+    assert AskModel() in play.commands
 
 
 def test_every_language_has_every_wording() -> None:
@@ -370,4 +485,5 @@ def test_courtesy_and_return_are_told_from_questions() -> None:
     assert is_only_courteous("Thanks, bye bye!")
     assert not is_only_courteous("thanks, but what about my order")
     assert is_return("ok I'm back")
-    assert not is_return("where is that letter")
+    for text in ("where is that letter", "I'll be right back", "I'm not ready yet", "let me get back to the kitchen"):
+        assert not is_return(text), text

@@ -115,8 +115,9 @@ async def on_stage(
     tools: ToolRunner,
     limits: Limits = SHORT,
     speed: float = 8.0,
+    **plan_fields: Json,
 ) -> AsyncIterator[Stage]:
-    """Open a call and let it begin; afterwards it is ended and closed."""
+    """Open a call and let it begin; afterwards it is ended and closed. `plan_fields` are fields of its CallPlan."""
     store = StoreOutages(RowStore())
     workflow = compile_workflow(WorkflowConfig.model_validate(raw), version_id="v")
     row = CallRow(str(uuid.uuid4()), "o", "v", "voice_test", "inbound", is_test=True, started_at=datetime.now(UTC))
@@ -132,7 +133,7 @@ async def on_stage(
             providers=providers,
             encrypt=str,
             runtime_version="tests",
-            goodbye_s=0.05,
+            **{"goodbye_s": 0.05, **plan_fields},
         )
         live = await stack.enter_async_context(open_call(plan, text=False))
         stage = Stage(live, store, providers.mind, providers.throat, providers.ears, providers.throb)

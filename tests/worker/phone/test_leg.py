@@ -194,11 +194,11 @@ async def test_a_transfer_to_nowhere_is_never_sent() -> None:
 async def test_keys_are_sent_or_refused() -> None:
     host = Host()
     leg = leg_of(host)
-    await leg.send_keys("12w#a")
-    await leg.send_keys("12\r\n")
-    await leg.send_keys("")
+    assert await leg.send_keys("12w#a") is None
+    for wrong in ("12\r\n", ""):
+        assert "no keys" in (await leg.send_keys(wrong) or "")
     host.answer = None
-    await leg.send_keys("1")
+    assert await leg.send_keys("1") is not None
     assert [order.keys for order in host.orders if isinstance(order, SendKeys)] == ["12w#a", "1"]
 
 
