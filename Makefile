@@ -46,14 +46,15 @@ unit: setup
 check: lint types layers unit
 
 # The real LiveKit server, built from its own source by Go; about three minutes on two cores.
-livekit: $(LIVEKIT)
+livekit: .cache/bin/.livekit-$(LIVEKIT_VERSION)
 
-$(LIVEKIT):
+.cache/bin/.livekit-$(LIVEKIT_VERSION):
 	@command -v go > /dev/null || { echo "livekit-server is built by Go 1.26 or newer, which is not installed: https://go.dev/dl" >&2; exit 2; }
 	@mkdir -p .cache/bin
 	@echo "Building livekit-server $(LIVEKIT_VERSION) (once, about three minutes) …"
 	@GOBIN="$(CURDIR)/.cache/bin" GOFLAGS=-buildvcs=false go install github.com/livekit/livekit-server/cmd/server@$(LIVEKIT_VERSION)
-	@mv .cache/bin/server $@
+	@mv .cache/bin/server $(LIVEKIT)
+	@touch $@
 
 # What the tests with real servers need beside Python: a LiveKit server, Redis, a SIP caller, a pooler.
 test-needs:

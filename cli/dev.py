@@ -31,6 +31,7 @@ from runtime.settings import Settings
 from worker.capacity import most_calls
 from worker.needs import need_phone
 from worker.phone.config import LineConfig
+from worker.phone.ports import free_listen
 from worker.supervisor import crew, supervise
 
 __all__ = ["app"]
@@ -54,7 +55,7 @@ def dev(
     settings = Settings.load()
     log_to_stderr(settings)
     need_phone()
-    LineConfig(listen=listen)
+    listen = free_listen(LineConfig(listen=listen))
     raise typer.Exit(run(_dev(settings, file, listen, offline=offline)))
 
 
@@ -63,8 +64,8 @@ async def _dev(settings: Settings, file: str | None, listen: str, *, offline: bo
     async with open_cli_store(settings) as opened, _livekit(settings) as livekit:
         if (version := await _answering(opened, file)) is not None:
             arguments += ["--answer-with", version]
-            if file is None and not offline:
-                arguments += ["--offline"]
+            if file is None:  # the example alone: what is published meanwhile has its own providers
+                arguments += ["--answer-offline"]
         environment = livekit or _given(settings)
         if environment:
             arguments += ["--rooms"]

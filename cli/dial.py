@@ -21,6 +21,9 @@ from runtime.numbers import may_dial, telephone_address
 from runtime.session.ports import EventRow, VersionRow
 from runtime.settings import Settings
 from worker.needs import need_livekit, need_phone
+from worker.phone.config import LineConfig
+from worker.phone.numbers import target_uri
+from worker.phone.ports import address_towards, free_listen
 
 __all__ = ["app"]
 
@@ -72,8 +75,11 @@ def dial(
     password: str | None = typer.Option(
         None, "--password-secret", metavar="NAME", help="The secret that holds its password (`patchbay secret set`)."
     ),
-    listen: str = typer.Option(
-        "127.0.0.1:0", "--listen", metavar="ADDRESS:PORT", help="Where this machine speaks SIP."
+    listen: str | None = typer.Option(
+        None,
+        "--listen",
+        metavar="ADDRESS:PORT",
+        help="Where this machine speaks SIP; without it the address that leads to the other side, any port.",
     ),
     offline: bool = OFFLINE,
     as_json: bool = JSON,
@@ -82,8 +88,8 @@ def dial(
     settings = Settings.load()
     log_to_stderr(settings)
     outgoing = Outgoing(_address(number, via, line), workflow, _variables(var), caller)
-    carrier = Carrier(_line(line), trunk, listen, via, user, password)
-    _check(settings, carrier)
+    carrier = Carrier(_line(line), trunk, listen or f"{address_towards(via or outgoing.to)}:0", via, user, password)
+    _check(settings, outgoing, carrier)
     if carrier.line == "livekit":
         run(_by_livekit(settings, outgoing, carrier, as_json=as_json))
         return
@@ -99,9 +105,11 @@ def _line(name: str) -> Literal["phone", "livekit"]:
             raise UsageFault(f"There is no line '{name}'.", remedy="Lines: phone, livekit.")
 
 
-def _check(settings: Settings, carrier: Carrier) -> None:
+def _check(settings: Settings, outgoing: Outgoing, carrier: Carrier) -> None:
     if carrier.line == "phone":
         need_phone()
+        free_listen(LineConfig(listen=carrier.listen, via=carrier.via))
+        target_uri(outgoing.to, carrier.via)
         return
     need_livekit(settings)
     if carrier.trunk is None:
@@ -156,7 +164,6 @@ async def _by_phone(
 ) -> int:
     # They take three seconds to import, and bad input is to be told at once.
     from runtime.voice.pipeline import warm  # noqa: PLC0415
-    from worker.phone.config import LineConfig  # noqa: PLC0415
     from worker.worker import Lines, open_worker  # noqa: PLC0415
 
     version, password = await _published(settings, outgoing, carrier.password)
@@ -166,6 +173,7 @@ async def _by_phone(
     config = LineConfig(listen=carrier.listen, via=carrier.via)
     async with open_worker(settings, Lines(phone=config), offline=offline) as worker:
         assert worker.phone is not None
+        await worker.prepare(version.id, outgoing.variables)
         worker.switchboard.watch(lambda log: log.subscribe(watch))
         worker.switchboard.watch(lambda log: log.subscribe(lambda event: ended.extend(_reason(event))))
         leg = await worker.phone.dial(

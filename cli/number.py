@@ -81,9 +81,9 @@ def remove(
     wanted = _checked(number)
 
     async def work(opened: CliStore) -> None:
-        await opened.store.remove_number(opened.organization.id, wanted)
-        if trunk:
+        if trunk:  # first: where LiveKit is away, the command can be given again
             await _unprovisioned(opened, wanted)
+        await opened.store.remove_number(opened.organization.id, wanted)
 
     with_store(work)
     hint(f"{wanted} is removed")

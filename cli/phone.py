@@ -15,6 +15,7 @@ from cli.worker import run_workers
 from runtime.settings import Settings
 from worker.needs import need_phone
 from worker.phone.config import LineConfig
+from worker.phone.ports import free_listen
 
 __all__ = ["LISTEN", "OFFLINE", "app", "stored_draft"]
 
@@ -47,6 +48,7 @@ def phone(
     log_to_stderr(settings)
     need_phone()
     config = LineConfig(listen=listen, via=via)
+    listen = free_listen(config)
     if config.warning:
         hint(config.warning)
     arguments = ["--phone", listen, *(["--via", via] if via else []), *(["--offline"] if offline else [])]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from urllib.parse import unquote
 
 import phonenumbers
 
@@ -48,14 +49,21 @@ def number_of(address: str) -> str | None:
 def may_dial(address: str, prefixes: Sequence[str]) -> bool:
     """Whether an organization that may dial only numbers with these prefixes may call it; no prefixes allow every number.
 
-    A SIP address without a number in it costs nobody a call through a carrier, and is allowed.
+    Whatever a carrier could take for a number has to be written with its country code and to match. A name without any
+    digit (`sip:anna@example.com`) costs nobody a call through a carrier, and is allowed.
     """
-    number = number_of(address) or _digits(address)
-    return not prefixes or number is None or number.startswith(tuple(prefixes))
+    if not prefixes:
+        return True
+    user = _user(address)
+    if not any(map(str.isdigit, user)):
+        return True
+    return (e164(user) or "").startswith(tuple(prefixes)) and user.startswith(("+", "00"))
 
 
-def _digits(address: str) -> str | None:
-    """Return the digits of a SIP address's user, which a carrier may well take for a number, as `+…`."""
-    user = _USER.match(address)
-    digits = re.sub(r"^\+?(?:00)?", "", user[1]) if user else ""
-    return f"+{digits}" if digits.isdigit() else None
+def _user(address: str) -> str:
+    """Return what of an address a carrier dials."""
+    text = unquote(address).strip().strip("<>")
+    scheme, colon, rest = text.partition(":")
+    if colon and scheme.casefold() in {"sip", "sips", "tel"}:
+        text = rest if "@" in rest or scheme.casefold() == "tel" else ""
+    return re.split(r"[@;]", text, maxsplit=1)[0]

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AbstractContextManager, asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
+from typing import Any
 
 import structlog
 
@@ -28,12 +29,29 @@ async def run_call(leg: Leg, received: Received, running: Callable[[LiveCall], A
     """Run the call to its end and store it; return whether it went well. `running` is told of it while it runs."""
     async with _opened(received) as (live, sorry):
         with running(live):
-            if leg.request.direction == "outbound" and sorry is not None:
-                _not_dialled(live, sorry)
-            elif await _picked_up(leg, live):
-                await _talk(leg, live, sorry)
+            await _told(live, _run(leg, live, sorry))
         await leg.aclose()  # before the events are flushed: nobody is to listen to a database
     return live.plan.log.row.end_reason != "error" and received.sorry is None
+
+
+async def _told(live: LiveCall, running: Coroutine[Any, Any, None]) -> None:
+    """Run the call; what breaks it is an event of the call before it is anybody else's trouble."""
+    try:
+        await running
+    except Exception as error:
+        if not live.call.state.ended:
+            if not live.call.state.started:
+                live.dialled()
+            live.fault("worker", "call_failed", type(error).__name__)
+            live.stop("error", "dropped")
+        raise
+
+
+async def _run(leg: Leg, live: LiveCall, sorry: Sorry | None) -> None:
+    if leg.request.direction == "outbound" and sorry is not None:
+        _not_dialled(live, sorry)
+    elif await _picked_up(leg, live):
+        await _talk(leg, live, sorry)
 
 
 @asynccontextmanager
@@ -42,11 +60,11 @@ async def _opened(received: Received) -> AsyncIterator[tuple[LiveCall, Sorry | N
     opening = open_call(received.plan, text=False)
     try:
         live = await opening.__aenter__()
-    except PatchbayError as error:
-        _log.error("models_unavailable", message=error.message)
+    except Exception as error:  # noqa: BLE001 - an edge: whatever a plugin raises when it is made, the caller hears something
+        _log.exception("models_unavailable")
         if received.plan.providers is not None:
             await received.plan.providers.aclose()
-        sorry = Sorry("error", "give_up", "pipeline", "models_unavailable", error.message)
+        sorry = Sorry("error", "give_up", "pipeline", "models_unavailable", _described(error))
         received = without_models(received, sorry)
         opening = open_call(received.plan, text=False)
         live = await opening.__aenter__()
@@ -56,6 +74,11 @@ async def _opened(received: Received) -> AsyncIterator[tuple[LiveCall, Sorry | N
         await opening.__aexit__(None, None, None)
 
 
+def _described(error: Exception) -> str:
+    # A plugin's own words may quote a key.
+    return error.message if isinstance(error, PatchbayError) else type(error).__name__
+
+
 async def _picked_up(leg: Leg, live: LiveCall) -> bool:
     """Answer the caller, or wait until who was called does; False where nobody is there in the end."""
     if leg.request.direction == "outbound":
@@ -63,14 +86,31 @@ async def _picked_up(leg: Leg, live: LiveCall) -> bool:
     try:
         await live.start()
         await live.prepare()
-        await leg.answer()
+        if not await _answered(leg, live):
+            return False
     except NotAnswered as error:
-        if not live.call.state.started:
-            live.dialled()
-        live.call.stop(error.reason)
+        live.stop(error.reason)
         return False
     live.plan.log.row = replace(live.plan.log.row, answered_at=datetime.now(UTC))
     return not live.call.state.ended
+
+
+async def _answered(leg: Leg, live: LiveCall) -> bool:
+    """Wait for the answer, but no longer than the call lasts: a worker that leaves lets nobody ring on."""
+    answer = spawn(leg.answer(), name="answer", on_error=_nothing)
+    over = spawn(live.call.ended(), name="end of the call")
+    try:
+        await asyncio.wait({answer, over}, return_when=asyncio.FIRST_COMPLETED)
+        if over.done():
+            return False
+        answer.result()
+        return True
+    finally:
+        await cancel_and_wait(answer, over)
+
+
+def _nothing(_error: BaseException) -> None:
+    """Who waits for it hears of it."""
 
 
 def _not_dialled(live: LiveCall, sorry: Sorry) -> None:
@@ -93,9 +133,7 @@ async def _talk(leg: Leg, live: LiveCall, sorry: Sorry | None) -> None:
         if not over.done():
             await _left(live, departure.result(), over)
     except NotAnswered as error:  # they left while the sound was being connected
-        if not live.call.state.started:
-            live.dialled()
-        live.call.stop(error.reason)
+        live.stop(error.reason)
     finally:
         await cancel_and_wait(departure, over)
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 
 import structlog
 
 from runtime.errors import StoreUnreachable
-from runtime.numbers import may_dial
+from runtime.numbers import may_dial, telephone_address
 from runtime.session.ports import Limits, OrganizationLoad, Store, Telephone, TransferOutcome
 from worker.apology import Sorry
 from worker.legs import CallRequest
@@ -26,17 +27,20 @@ class GuardedTelephone:
         self._limits = limits
 
     async def transfer(self, to: str) -> TransferOutcome:
-        """Hand the caller over, unless the number is one that the organization may not dial."""
-        if not may_dial(to, self._limits.dial_prefixes):
+        """Hand the caller over, unless it is no number, or one that the organization may not dial."""
+        address = telephone_address(to)
+        if address is None:
+            return TransferOutcome(ok=False, why="this is no telephone number and no SIP address")
+        if not may_dial(address, self._limits.dial_prefixes):
             return TransferOutcome(ok=False, why="the organization may not dial this number")
-        return await self._telephone.transfer(to)
+        return await self._telephone.transfer(address)
 
     async def send_keys(self, keys: str) -> str | None:
         return await self._telephone.send_keys(keys)
 
 
-async def over_limit(store: Store, organization_id: str, limits: Limits, own_calls: int) -> Sorry | None:
-    """Return why the organization gets no further call, if so; `own_calls` are those of this process, this one included.
+async def over_limit(store: Store, organization_id: str, limits: Limits, own: Mapping[str, int]) -> Sorry | None:
+    """Return why the organization gets no further call, if so; `own` are this process's calls, this one included.
 
     While the store is away only this process's own calls are counted: a caller is not turned away for a database.
     """
@@ -44,7 +48,7 @@ async def over_limit(store: Store, organization_id: str, limits: Limits, own_cal
         return None
     load = await _load(store, organization_id)
     # The stored count lags behind by what this process has not written yet.
-    running = max(load.active_calls + 1, own_calls)
+    running = max(load.active_calls + 1, own.get(organization_id, 0))
     if limits.max_concurrent_calls is not None and running > limits.max_concurrent_calls:
         return _sorry(
             "concurrent_calls", f"The organization has {limits.max_concurrent_calls} calls at once, its limit."

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import uuid
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -23,7 +24,7 @@ from worker.directory import Answer, Apologise, Directory
 from worker.legs import CallRequest, Leg
 from worker.limits import GuardedTelephone, over_limit, undialable
 
-__all__ = ["Received", "Reception", "without_models", "worker_id"]
+__all__ = ["ByHand", "Received", "Reception", "without_models", "worker_id"]
 
 Json = Any
 _log = structlog.get_logger("reception")
@@ -35,12 +36,22 @@ def worker_id() -> str:
 
 
 @dataclass(frozen=True, slots=True)
+class ByHand:
+    """A version that answers where nothing else is mapped: a file that somebody runs, with local providers if `offline`."""
+
+    version_id: str
+    offline: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Received:
     """A planned call: `sorry` says why the caller hears an apology instead of the workflow, if so."""
 
     plan: CallPlan
     version: VersionRow | None
     sorry: Sorry | None = None
+    is_counted: bool = False
+    """Whether it takes one of its organization's places; an apology takes none."""
 
     @property
     def organization_id(self) -> str:
@@ -68,33 +79,50 @@ def without_models(received: Received, sorry: Sorry) -> Received:
 class Reception:
     """Plans the calls of one process."""
 
-    def __init__(self, store: Store, directory: Directory, workshop: Workshop, answer_with: str | None = None) -> None:
+    def __init__(self, store: Store, directory: Directory, workshop: Workshop, by_hand: ByHand | None = None) -> None:
         self._store = store
         self._directory = directory
         self._workshop = workshop
-        self._answer_with = answer_with
+        self._by_hand = by_hand
 
-    async def receive(self, leg: Leg, own_calls: Mapping[str, int]) -> Received:
-        """Plan the call; its row is in the local log on return. `own_calls` are this process's, by organization."""
+    async def receive(self, leg: Leg, own: Counter[str]) -> Received:
+        """Plan the call; its row is in the local log on return.
+
+        `own` are this process's calls by organization: this one is added at once, so that callers who come together see
+        each other, and whoever gets a counted `Received` takes it out again when the call is over.
+        """
         answering = await self._answering(leg.request)
-        organization_id = answering.organization_id
-        limits = self._directory.limits(organization_id)
-        if answering.sorry is None:
-            sorry = await over_limit(self._store, organization_id, limits, own_calls.get(organization_id, 0) + 1)
+        if answering.sorry is not None:
+            return await self._received(leg, answering)
+        own[answering.organization_id] += 1
+        try:
+            limits = self._directory.limits(answering.organization_id)
+            sorry = await over_limit(self._store, answering.organization_id, limits, own)
             answering = replace(answering, sorry=sorry or undialable(leg.request, limits))
+            received = await self._received(leg, answering)
+        except BaseException:
+            own[answering.organization_id] -= 1
+            raise
+        own[answering.organization_id] -= not received.is_counted
+        return received
+
+    async def _received(self, leg: Leg, answering: _Answering) -> Received:
+        organization_id = answering.organization_id
         try:
             workspace = await self._directory.workspace(organization_id)
         except StoreUnreachable:  # nothing known of it yet: the call goes on without variables rather than not at all
             _log.warning("workspace_not_read", organization_id=organization_id)
             workspace = ()
-        plan = self._planned(self._ordered(leg, answering, workspace, GuardedTelephone(leg, limits)))
-        received = Received(plan, answering.version)
-        return received if answering.sorry is None else without_models(received, answering.sorry)
+        guarded = GuardedTelephone(leg, self._directory.limits(organization_id))
+        plan = self._planned(self._ordered(leg, answering, workspace, guarded))
+        if answering.sorry is not None:
+            return without_models(Received(plan, answering.version), answering.sorry)
+        return Received(plan, answering.version, is_counted=True)
 
     async def _answering(self, request: CallRequest) -> _Answering:
         route = await self._directory.route(request)
-        if isinstance(route, Apologise) and route.reason == "no_workflow" and self._answer_with is not None:
-            route = await self._directory.route(replace(request, workflow_version_id=self._answer_with))
+        if isinstance(route, Apologise) and route.reason == "no_workflow" and self._by_hand is not None:
+            route = await self._directory.route(replace(request, workflow_version_id=self._by_hand.version_id))
         match route:
             case Answer(version, organization_id):
                 return _Answering(organization_id, version.workflow, version.version, version.version.id)
@@ -112,7 +140,8 @@ class Reception:
     def _ordered(
         self, leg: Leg, answering: _Answering, workspace: Sequence[WorkspaceVariableRow], telephone: GuardedTelephone
     ) -> Ordered:
-        request = leg.request
+        request, by_hand = leg.request, self._by_hand
+        is_own = by_hand is not None and answering.version_id == by_hand.version_id
         return Ordered(
             workflow=answering.workflow,
             row=self._row(request, answering),
@@ -121,6 +150,8 @@ class Reception:
             workflow_id=answering.version.workflow_id if answering.version else None,
             presets=_declared(request.variables, answering.workflow),
             telephone=telephone if request.channel == "phone" else None,
+            stored=not is_own,
+            offline=is_own and by_hand is not None and by_hand.offline,
         )
 
     def _planned(self, ordered: Ordered) -> CallPlan:
@@ -144,7 +175,7 @@ class Reception:
             external_session_id=request.external_session_id,
             from_number=request.caller,
             to_number=request.dialled,
-            worker_id=worker_id(),
+            worker_id=None if answering.sorry else worker_id(),  # nobody works at an apology, and it takes no place
             runtime_version=self._workshop.runtime_version,
             room=request.room,
         )

@@ -6,13 +6,14 @@ import asyncio
 import uuid
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import structlog
 
 from runtime.conversation.wordings import wording
-from runtime.errors import StoreUnreachable
+from runtime.errors import PatchbayError
 from runtime.harness.transcript import transcript
 from runtime.session.event_log import CallLog
 from runtime.session.ports import EventRow, Store, TestSessionRow
@@ -84,15 +85,17 @@ class Switchboard:
 
     def take(self, leg: Leg) -> None:
         """Answer a leg that a line has brought, or turn it away as busy."""
-        if self.has_room():
-            spawn(self._answered(leg), name="call")
+        if not self.has_room():
+            self.refused()
+            leg.refuse()
+            spawn(leg.aclose(), name="refused leg")
             return
-        self.refused()
-        leg.refuse()
-        spawn(leg.aclose(), name="refused leg")
+        place = ExitStack()  # taken here and not in the task: of callers who come together the next one must see it
+        place.enter_context(self.counted())
+        spawn(self._answered(leg, place), name="call")
 
-    async def _answered(self, leg: Leg) -> None:
-        with self.counted():
+    async def _answered(self, leg: Leg, place: ExitStack) -> None:
+        with place:
             await self.answer(leg)
 
     # ------------------------------------------------------------ a call
@@ -117,11 +120,14 @@ class Switchboard:
         events: list[EventRow] = []
         if leg.request.test_session_id is not None:
             log.subscribe(events.append)
-        self._of[received.organization_id] += 1
         try:
             return await run_call(leg, received, self._listed)
+        except BaseException:
+            # Where it could not even be closed in order, its row must not stay open for ever.
+            await log.close(replace(log.row, ended_at=datetime.now(UTC), status="dropped", end_reason="error"))
+            raise
         finally:
-            self._of[received.organization_id] -= 1
+            self._of[received.organization_id] -= received.is_counted
             await self._save_test(leg.request.test_session_id, received, events)
 
     @contextmanager
@@ -149,7 +155,7 @@ class Switchboard:
                     created_at=datetime.now(UTC),
                 )
             )
-        except (StoreUnreachable, ValueError) as error:
+        except (PatchbayError, ValueError) as error:
             _log.warning("test_not_saved", reason=str(error))
 
     # ------------------------------------------------------------ all calls
@@ -170,17 +176,24 @@ class Switchboard:
         if await self._empty(timeout_s):
             return
         _log.info("drain_over", calls=self._running)
-        for live in list(self._live.values()):
-            live.goodbye("drained", wording("drained", live.call.view().language))
-        if not await self._empty(LAST_WORDS_S):
+        if not await self._goodbyes():
             self.end_all()
             await self._empty(LAST_WORDS_S)
+
+    async def _goodbyes(self) -> bool:
+        """Say goodbye to every call, also to one that was ending by itself and is reopened meanwhile."""
+        for _ in range(int(LAST_WORDS_S)):
+            for live in list(self._live.values()):
+                live.goodbye("drained", wording("drained", live.call.view().language))
+            if await self._empty(1.0):
+                return True
+        return False
 
     def end_all(self) -> None:
         """End every call at once."""
         self.stop_taking()
         for live in list(self._live.values()):
-            live.call.stop("drained", "dropped")
+            live.stop("drained", "dropped")
 
     async def _empty(self, timeout_s: float) -> bool:
         try:

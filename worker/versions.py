@@ -51,6 +51,7 @@ class Versions:
         self._store = store
         self._offline = offline
         self._kept: OrderedDict[str, CompiledVersion] = OrderedDict()
+        self._pinned: dict[str, CompiledVersion] = {}
         self._loading: dict[str, asyncio.Task[CompiledVersion]] = {}
         # One thread at a time: more would only take the interpreter from the calls.
         self._turn = asyncio.Lock()
@@ -60,11 +61,20 @@ class Versions:
         found = self._kept.get(version_id)
         if found is not None:
             self._kept.move_to_end(version_id)
-        return found
+        return found or self._pinned.get(version_id)
+
+    async def pin(self, version_id: str, *, offline: bool = False) -> None:
+        """Keep a version for good, be it a draft: what somebody runs by hand answers as it was when they began.
+
+        Raises as `get`.
+        """
+        row = await self._store.version(version_id)
+        workflow = await asyncio.to_thread(_compiled, row, offline=offline or self._offline)
+        self._pinned[version_id] = CompiledVersion(row, workflow)
 
     def has(self, version_id: str) -> bool:
         """Tell whether the version is here already; asking is no use of it."""
-        return version_id in self._kept
+        return version_id in self._kept or version_id in self._pinned
 
     async def get(self, version_id: str) -> CompiledVersion:
         """Return the version compiled; whoever asks for it at the same time shares the work.

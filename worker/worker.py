@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from importlib.metadata import version as installed_version
+from typing import Any
 
 import structlog
 from prometheus_client import CollectorRegistry
 
 from runtime.addresses import is_loopback
+from runtime.errors import ConfigRefused, PatchbayError, UsageFault
 from runtime.session.event_log import EventLog
 from runtime.session.ports import OrganizationRow, Store
 from runtime.settings import Settings
@@ -22,13 +24,13 @@ from tools.registry import default_registry
 from tools.runner import Runner
 from worker.capacity import most_calls
 from worker.child import Status
-from worker.directory import Directory, open_directory
-from worker.legs import Leg
+from worker.directory import Apologise, Directory, open_directory
+from worker.legs import CallRequest, Leg
 from worker.observing.loop_lag import watched_loop
 from worker.observing.observers import Observers, observing
 from worker.phone.config import LineConfig
 from worker.phone.line import PhoneLine, open_line
-from worker.reception import Reception
+from worker.reception import ByHand, Reception
 from worker.rooms.source import RoomSource, open_rooms
 from worker.switchboard import Switchboard
 from worker.versions import Versions
@@ -42,13 +44,13 @@ _log = structlog.get_logger("worker")
 class Lines:
     """By which lines callers come: LiveKit's rooms, a SIP line of the worker's own, or both.
 
-    `answer_with` is the id of a version that answers where nothing else is mapped (a file run by hand). With
+    `answer_with` is a version that answers where nothing else is mapped (a file run by hand). With
     `loopback_models` every config may reach models on this machine; it gets no key of this process there.
     """
 
     rooms: bool = False
     phone: LineConfig | None = None
-    answer_with: str | None = None
+    answer_with: ByHand | None = None
     loopback_models: bool = False
 
 
@@ -83,6 +85,21 @@ class Worker:
         board, why = self.switchboard, self.why_not_ready
         return Status(ready=why is None, calls=board.calls, max_calls=board.max_calls, draining=board.draining, why=why)
 
+    async def prepare(self, version_id: str, variables: Mapping[str, Any]) -> None:
+        """Have a version ready for a call that goes out: nobody is to be rung for what cannot speak.
+
+        Raises PatchbayError where it cannot run, UsageFault where it declares no such variable.
+        """
+        route = await self.directory.route(CallRequest("phone", "outbound", workflow_version_id=version_id))
+        if isinstance(route, Apologise):
+            raise PatchbayError(route.message)
+        declared = route.version.workflow.variables
+        if unknown := [name for name in variables if name not in declared]:
+            raise UsageFault(
+                f"The workflow '{route.version.version.workflow_name}' declares no variable '{unknown[0][:80]}'.",
+                remedy=f"It declares: {', '.join(sorted(declared)) or 'none'}.",
+            )
+
     async def drain(self, timeout_s: float) -> None:
         """Take no new call, and wait for those that run; after `timeout_s` they end with a goodbye."""
         _log.info("draining", calls=self.switchboard.calls, patience_s=timeout_s)
@@ -112,10 +129,13 @@ async def open_worker(settings: Settings, lines: Lines, *, offline: bool = False
         if lines.loopback_models:
             named = workshop.allowed
             workshop = replace(workshop, allowed=lambda host, port: is_loopback(host) or named(host, port))
+        versions = Versions(store, offline=offline)
+        if (own := lines.answer_with) is not None:
+            await _pinned(versions, own)
         directory = await stack.enter_async_context(
             open_directory(
                 store,
-                Versions(store, offline=offline),
+                versions,
                 organization.id,
                 on_fault=faults.of("directory", "what was known before"),
             )
@@ -127,12 +147,19 @@ async def open_worker(settings: Settings, lines: Lines, *, offline: bool = False
             max_calls=most_calls(settings, rooms=lines.rooms),
         )
         faults.tell(board, observers)
-        stack.enter_context(watched_loop(observers.loop_monitor(log, _blocked(board))))
+        stack.enter_context(watched_loop(observers.loop_monitor(log)))
         worker = Worker(settings, store, organization, log, directory, board)
         stack.callback(board.stop_taking)
         await _open_lines(stack, worker, lines)
         stack.push_async_callback(_end_calls, board)
         yield worker
+
+
+async def _pinned(versions: Versions, own: ByHand) -> None:
+    try:
+        await versions.pin(own.version_id, offline=own.offline)
+    except ConfigRefused as error:  # asked for by hand, so it is wrong usage, and no reason to start again and again
+        raise UsageFault(error.message, remedy=error.remedy) from error
 
 
 async def _open_lines(stack: AsyncExitStack, worker: Worker, lines: Lines) -> None:
@@ -184,10 +211,3 @@ class _Faults:
                 self._board.fault(component, code, message, recovered_by)
 
         return on_fault
-
-
-def _blocked(board: Switchboard) -> Callable[[int], None]:
-    def on_blocked(milliseconds: int) -> None:
-        board.fault("worker", "loop_blocked", f"Nothing was done for {milliseconds} ms.")
-
-    return on_blocked

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -81,11 +81,19 @@ class Numbers(Tables):
         self._reach()
         now = datetime.now(UTC)
         mine = [row for row in self._calls.values() if row.organization_id == organization_id and not row.is_test]
-        recent = [row for row in mine if row.started_at > now - _DAY]
+        recent = [row for row in mine if row.started_at > now - _DAY and row.worker_id is not None]
+        recent = [row for row in recent if row.ended_at is not None or row.started_at > now - self._longest(row)]
         return OrganizationLoad(
             active_calls=sum(row.ended_at is None for row in recent),
             minutes_today=sum(_minutes(row, now) for row in recent),
         )
+
+    def _longest(self, row: CallRow) -> timedelta:
+        """Return how long a call may last that has not been lost."""
+        version = self._versions.get(row.workflow_version_id or "")
+        session = version.config.get("session") if version else None
+        seconds = session.get("max_duration_s") if isinstance(session, Mapping) else None
+        return timedelta(seconds=600 + (min(seconds, 86400) if isinstance(seconds, int | float) else 3600))
 
     async def directory(self) -> DirectorySnapshot:
         self._reach()

@@ -55,12 +55,17 @@ LIMITS_SET = """
 update public.organization set max_concurrent_calls = $2, max_minutes_a_day = $3, dial_prefixes = $4
 where id = $1 returning id
 """
-# A call that began before midnight counts from then on. What began a day ago and never ended is a lost call, not a long one.
+# A call that began before midnight counts from then on. What has lasted longer than its workflow lets it is a lost call and not
+# a long one; what nobody works at (`worker_id`) is an apology, and takes no place.
 LOAD = """
 with today as (select date_trunc('day', now(), 'UTC') as midnight), counted as (
   select ended_at, greatest(coalesce(answered_at, started_at), midnight) as from_at
-  from public.call_session, today
-  where organization_id = $1 and not is_test and started_at > now() - interval '24 hours' and coalesce(ended_at, now()) >= midnight
+  from today, public.call_session s left join public.workflow_version v on v.id = s.workflow_version_id
+  where s.organization_id = $1 and not is_test and worker_id is not null
+    and started_at > now() - interval '24 hours' and coalesce(ended_at, now()) >= midnight
+    and (ended_at is not null or started_at > now() - make_interval(secs => 600 + case
+          when jsonb_typeof(v.config #> '{session,max_duration_s}') = 'number'
+          then least((v.config #>> '{session,max_duration_s}')::float8, 86400) else 3600 end))
 )
 select count(*) filter (where ended_at is null) as active_calls,
        coalesce(sum(greatest(extract(epoch from coalesce(ended_at, now()) - from_at), 0)), 0)::float8 / 60 as minutes_today

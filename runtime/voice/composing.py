@@ -37,6 +37,7 @@ class Ordered:
     presets: Mapping[str, Json] = field(default_factory=dict)
     telephone: Telephone | None = None
     stored: bool = True
+    offline: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +56,7 @@ class Workshop:
     def providers(self, ordered: Ordered) -> Providers:
         """Return the providers of a call, nothing made yet. Raises PatchbayError for a secret that cannot be read."""
         return Providers(
-            offline=self.offline,
+            offline=self.offline or ordered.offline,
             secrets=self._secrets(ordered),
             stored=ordered.stored,
             allowed=self.allowed,

@@ -111,8 +111,17 @@ class LiveCall:
         await prerender(cache, providers, entry, text, timeout_s)
 
     def goodbye(self, reason: ev.Reason, say: str) -> None:
-        """End the call from outside, after saying so."""
+        """End the call from outside, after saying so; one that has not been answered yet is not answered for it."""
+        if not self.call.state.started:
+            self.stop(reason)
+            return
         self.call.submit(ev.GoodbyeAsked(at=self.call.instant(), reason=reason, say=say))
+
+    def stop(self, reason: ev.Reason, status: ev.Status = "completed") -> None:
+        """End the call at once; one that has not begun has begun by now, so that its end can be told."""
+        if not self.call.state.started:
+            self.dialled()
+        self.call.stop(reason, status)
 
     def fault(self, component: str, code: str, message: str, recovered_by: str | None = None) -> None:
         """Record that something went wrong around the call."""

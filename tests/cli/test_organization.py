@@ -28,7 +28,7 @@ def test_an_organization_shows_what_it_may_and_does_use(patchbay: Patchbay, stor
         local = await store.ensure_organization("local")
         await store.save_draft(local.id, "desk", CONFIG)
         await store.set_default_workflow(local.id, "desk")
-        await store.open_call(a_call(local.id, is_test=False, started_at=datetime.now(UTC)))
+        await store.open_call(a_call(local.id, is_test=False, worker_id="w-1", started_at=datetime.now(UTC)))
         return local.id
 
     organization_id = asyncio.run(use())

@@ -101,19 +101,23 @@ async def test_the_load_counts_real_calls_of_today(store: Store, acme: Organizat
     midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)
     today = (now - midnight) / 2  # long ago enough to be today, whatever the time is
     began = now - today
+    running = min(today, timedelta(minutes=20))
     other = await store.ensure_organization("Other")
     calls: list[dict[str, Any]] = [
-        {"is_test": False, "started_at": began},  # runs
-        {"is_test": False, "started_at": now - timedelta(hours=25)},  # lost, not running
-        {"is_test": True, "started_at": began},
-        {"is_test": False, "started_at": began, "answered_at": began + today / 2, "ended_at": now},
-        {"is_test": False, "started_at": midnight - timedelta(minutes=3), "ended_at": midnight - timedelta(minutes=1)},
+        {"started_at": now - running},
+        {"started_at": now - timedelta(minutes=71)},  # longer than its workflow lets it: lost, not running
+        {"started_at": now - timedelta(hours=25)},
+        {"started_at": now - running, "worker_id": None},  # an apology
+        {"started_at": began, "is_test": True},
+        {"started_at": began, "answered_at": began + today / 2, "ended_at": now},
+        {"started_at": midnight - timedelta(minutes=3), "ended_at": midnight - timedelta(minutes=1)},
     ]
     for fields in calls:
-        await store.open_call(a_call(acme.id, **fields))
+        await store.open_call(a_call(acme.id, **{"is_test": False, "worker_id": "w-1", **fields}))
     load = await store.load(acme.id)
     assert load.active_calls == 1
-    assert load.minutes_today == pytest.approx(1.5 * today.total_seconds() / 60, abs=0.2)
+    expected = running + today / 2
+    assert load.minutes_today == pytest.approx(expected.total_seconds() / 60, abs=0.2)
     assert await store.load(other.id) == type(load)(0, 0.0)
 
 

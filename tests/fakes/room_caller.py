@@ -88,9 +88,12 @@ class Heard:
 
 
 class RoomCaller:
-    """Joins with `async with`, its microphone open and silent; everything is on the running event loop."""
+    """Joins with `async with`, its microphone open and silent; everything is on the running event loop.
 
-    def __init__(self, url: str, token: str) -> None:
+    What is said waits `ahead_ms` in the microphone: for so long may the loop be busy before the voice stutters.
+    """
+
+    def __init__(self, url: str, token: str, *, ahead_ms: int = 100) -> None:
         self._url = url
         self._token = token
         self.room = rtc.Room()
@@ -100,7 +103,7 @@ class RoomCaller:
         self._queue: deque[Samples] = deque()
         self._quiet = asyncio.Event()
         self._changed = asyncio.Event()
-        self._source = rtc.AudioSource(RATE, 1, queue_size_ms=100)
+        self._source = rtc.AudioSource(RATE, 1, queue_size_ms=ahead_ms)
         self._tasks: list[asyncio.Task[None]] = []
         self._streams: list[rtc.AudioStream] = []
 
@@ -182,7 +185,7 @@ class RoomCaller:
     def _subscribed(self, track: rtc.Track, _publication: object, participant: rtc.RemoteParticipant) -> None:
         self.tracks.append(participant.identity)
         if track.kind == rtc.TrackKind.KIND_AUDIO and participant.kind == rtc.ParticipantKind.PARTICIPANT_KIND_AGENT:
-            stream = rtc.AudioStream(track, sample_rate=RATE, num_channels=1)
+            stream = rtc.AudioStream(track, sample_rate=RATE, num_channels=1, frame_size_ms=20)
             self._streams.append(stream)
             self._tasks.append(spawn(self._listen(stream), name="caller's ear"))
 

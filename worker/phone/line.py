@@ -12,7 +12,6 @@ from typing import Final
 
 import structlog
 
-from runtime.errors import Unreachable
 from runtime.tasks import cancel_and_wait, spawn
 from worker.legs import CallRequest, NotAnswered
 from worker.phone.config import LineConfig
@@ -157,8 +156,8 @@ class PhoneLine:
             self._host = self._new_host()
             try:
                 await self._host.start(self._config)
-            except Unreachable as error:
-                _log.error("sip_host_not_started", listen=self._config.listen, error=error.message)
+            except Exception as error:  # noqa: BLE001 - an edge: whatever keeps it from starting now, it is tried again
+                _log.error("sip_host_not_started", listen=self._config.listen, error=str(error))
                 tries += 1
             else:
                 _log.warning("sip_host_restarted", listen=self._config.listen)

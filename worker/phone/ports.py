@@ -7,10 +7,25 @@ from contextlib import ExitStack
 
 from runtime.errors import Unreachable
 from worker.phone.config import Address, LineConfig
+from worker.phone.numbers import host_of
 
-__all__ = ["free_listen"]
+__all__ = ["address_towards", "free_listen"]
 
 _TRIES = 20
+
+
+def address_towards(target: str) -> str:
+    """Return this machine's address on the way to a SIP address or HOST[:PORT], as `--listen` takes it; nothing is sent."""
+    host = host_of(target) or target
+    host, _, _ = host.rpartition(":") if host.count(":") == 1 else (host, "", "")
+    try:
+        family, _, _, _, address = socket.getaddrinfo(host.strip("[]"), 5060, type=socket.SOCK_DGRAM)[0]
+        with socket.socket(family, socket.SOCK_DGRAM) as probe:
+            probe.connect(address)
+            own = str(probe.getsockname()[0])
+    except OSError:  # the stack says what is wrong with it
+        return "127.0.0.1"
+    return f"[{own}]" if ":" in own else own
 
 
 def free_listen(config: LineConfig) -> str:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import AsyncIterator
-from contextlib import AbstractContextManager, ExitStack, asynccontextmanager
+import os
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AbstractContextManager, ExitStack, asynccontextmanager, contextmanager
 from typing import Final, Protocol
 
 import structlog
@@ -28,6 +29,7 @@ _log = structlog.get_logger("rooms")
 
 _REGISTERED_WITHIN_S: Final = 15.0
 _FOR_EVER: Final = 1_000_000_000
+_METRICS: Final = "PROMETHEUS_MULTIPROC_DIR"
 
 
 class Desk(Protocol):
@@ -39,6 +41,10 @@ class Desk(Protocol):
 
     def load(self) -> float:
         """Return how full the process is, from 0 to 1. Asked from another thread: read it, change nothing."""
+        ...
+
+    def refused(self) -> None:
+        """Count a job that was left to others."""
         ...
 
     def counted(self) -> AbstractContextManager[None]:
@@ -85,9 +91,11 @@ class RoomSource:
         registered = asyncio.Event()
         self._server.once("worker_started", self._take_jobs_over)
         self._server.on("worker_registered", lambda *_: registered.set())
-        self._running = spawn(self._server.run(), name="livekit-worker")
         waiting = spawn(registered.wait(), name="livekit-registration")
-        await asyncio.wait({self._running, waiting}, timeout=_REGISTERED_WITHIN_S, return_when=asyncio.FIRST_COMPLETED)
+        with _metrics_kept():
+            self._running = spawn(self._server.run(), name="livekit-worker")
+            both = {self._running, waiting}
+            await asyncio.wait(both, timeout=_REGISTERED_WITHIN_S, return_when=asyncio.FIRST_COMPLETED)
         if not registered.is_set():
             await cancel_and_wait(waiting)
             await self.aclose()
@@ -129,6 +137,7 @@ class RoomSource:
             await request.reject(terminate=True)
         elif self._draining or not self._desk.has_room():
             _log.info("job_refused", room=request.room.name, draining=self._draining)
+            self._desk.refused()
             await request.reject(terminate=False)
         else:
             await self._accept(request)
@@ -227,6 +236,20 @@ def _server(settings: Settings, source: RoomSource) -> AgentServer:
     )
     server.rtc_session(_never, agent_name=settings.agent_name, on_request=source.asked)
     return server
+
+
+@contextmanager
+def _metrics_kept() -> Iterator[None]:
+    """Hide the folder of the processes' metrics from LiveKit's server, which empties it when it starts.
+
+    It takes the folder for its own. What other processes count there, and this one, would be gone.
+    """
+    folder = os.environ.pop(_METRICS, None)
+    try:
+        yield
+    finally:
+        if folder is not None:
+            os.environ[_METRICS] = folder
 
 
 async def _never(_context: JobContext) -> None:

@@ -26,6 +26,7 @@ class HoldingDesk:
     well: bool = True
     running: int = 0
     taken: int = 0
+    turned_away: int = 0
     requests: list[CallRequest] = field(default_factory=list)
     legs: list[Leg] = field(default_factory=list)
     departures: list[Departure] = field(default_factory=list)
@@ -36,6 +37,9 @@ class HoldingDesk:
 
     def load(self) -> float:
         return self.running / self.places
+
+    def refused(self) -> None:
+        self.turned_away += 1
 
     @contextmanager
     def counted(self) -> Iterator[None]:

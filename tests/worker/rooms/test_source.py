@@ -72,6 +72,7 @@ async def test_a_full_worker_leaves_the_job_to_another(livekit: LiveKitServer) -
             async with RoomCaller(livekit.url, join_token(settings, room(), "anna")):
                 await free.until(lambda number=number: len(free.requests) == number)  # type: ignore[misc]
     assert not full.requests
+    assert full.turned_away
 
 
 @pytest.mark.server
