@@ -40,7 +40,7 @@ def main(argv: Sequence[str]) -> int:
         lines = Lines(given.rooms, phone, own, given.loopback_models)
         return asyncio.run(_run(settings, lines, pipes, offline=given.offline))
     except PatchbayError as error:
-        sys.stderr.write(f"{error}\n")
+        sys.stderr.write(f"Error: {error}\n")
         return error.exit_code
 
 

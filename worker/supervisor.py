@@ -12,7 +12,7 @@ from pathlib import Path
 
 import structlog
 
-from runtime.errors import Unreachable, UsageFault
+from runtime.errors import UsageFault
 from runtime.tasks import spawn
 from worker.http import serving
 from worker.observing.exposition import Exposition
@@ -64,8 +64,8 @@ class Supervisor:
     async def run(self) -> int:
         """Run until stopped, with SIGTERM, SIGINT and SIGHUP (unless ignored) as `stop`.
 
-        Returns 0 when all have drained, 1 when one of them died in its drain or had to be killed. Raises UsageFault or
-        Unreachable when a child says by its exit code (2, 3), before any has ever been ready, that it cannot start.
+        Returns 0 when all have drained, 1 when one of them died in its drain or had to be killed, and a child's own exit
+        code (2, 3) when it says by that, before any has ever been ready, that it cannot start: it has told why.
         """
         with _signals(self.stop):
             running = [spawn(keeper.run(), name=f"supervisor.keep {at}") for at, keeper in enumerate(self._keepers, 1)]
@@ -77,7 +77,8 @@ class Supervisor:
                         task.cancel()
                 await asyncio.gather(*running, return_exceptions=True)
         if self._refused is not None:
-            raise _cannot_start(*self._refused)
+            _log.debug("cannot_start", process=self._refused[0], exit_code=self._refused[1])
+            return self._refused[1]
         return 0 if all(keeper.drained for keeper in self._keepers) else 1
 
     def stop(self) -> None:
@@ -103,7 +104,7 @@ class Supervisor:
 async def supervise(children: Sequence[Child], *, host: str, port: int, timing: Timing = _USUAL) -> int:
     """Run the children until they have drained, with `/healthz`, `/readyz` and `/metrics` on `host`:`port`.
 
-    Returns the exit code. Raises UsageFault (the port is taken, a setting is wrong) or Unreachable, as `Supervisor.run`.
+    Returns the exit code, as `Supervisor.run`. Raises UsageFault where the port is taken.
     """
     with tempfile.TemporaryDirectory(prefix="patchbay-metrics-", ignore_cleanup_errors=True) as name:
         exposition = Exposition(Path(name))
@@ -116,12 +117,6 @@ async def supervise(children: Sequence[Child], *, host: str, port: int, timing: 
         async with serving(host, port, supervisor.states, exposition.text) as bound:
             _log.info("health_served", host=host, port=bound)
             return await supervisor.run()
-
-
-def _cannot_start(number: int, code: int) -> UsageFault | Unreachable:
-    message = f"Worker process {number} cannot start (exit code {code})."
-    remedy = "It has said above what it lacks; nothing was left running."
-    return UsageFault(message, remedy=remedy) if code == 2 else Unreachable(message, remedy=remedy)
 
 
 @contextlib.contextmanager

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from runtime.errors import Unreachable, UsageFault
+from runtime.errors import UsageFault
 from runtime.tasks import spawn
 from tests.worker.supervised import command, told
 from tests.worker.waiting import until
@@ -140,14 +140,12 @@ async def test_a_child_that_never_says_a_word_is_ended(tmp_path: Path) -> None:
         await task
 
 
-@pytest.mark.parametrize(("behaviour", "error"), [("exit2", UsageFault), ("exit3", Unreachable)])
+@pytest.mark.parametrize("behaviour", ["exit2", "exit3"])
 async def test_a_child_that_cannot_start_ends_it_all(
-    tmp_path: Path, behaviour: str, error: type[UsageFault], capfd: pytest.CaptureFixture[str]
+    tmp_path: Path, behaviour: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
     async with running(children(tmp_path, "unready", behaviour)) as (supervisor, task, ended):
-        with pytest.raises(error, match="process 2 cannot start") as caught:
-            await task
-        assert caught.value.exit_code == int(behaviour[-1])
+        assert await task == int(behaviour[-1])
         assert len(ended) == 2
         assert [state.restarts for state in supervisor.states()] == [0, 0]
     assert capfd.readouterr().err.count("LIVEKIT_URL is not set") == 1

@@ -155,6 +155,11 @@ class RoomLeg:
             return "the room is not connected"
         return await telephone.send_keys(self._room, keys)
 
+    @property
+    def closed(self) -> bool:
+        """Whether we have left the room, or are about to."""
+        return self._closed
+
     async def aclose(self) -> None:
         """Leave, and send the caller out, which hangs a telephone up. Idempotent."""
         if self._closed:

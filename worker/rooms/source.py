@@ -67,7 +67,7 @@ class RoomSource:
         self._livekit = livekit
         self._caller_within_s = caller_within_s
         self._draining = False
-        self._rooms: set[str] = set()
+        self._rooms: dict[str, LoopJob] = {}
         self._places: dict[str, ExitStack] = {}
         self._jobs: set[LoopJob] = set()
         self._server = _server(settings, self)
@@ -133,7 +133,7 @@ class RoomSource:
 
     async def asked(self, request: JobRequest) -> None:
         """Take a job or leave it to another worker."""
-        if request.room.name in self._rooms:  # a room that was lost with its server was made again by its caller
+        if self._is_in(request.room.name):  # a room that was lost with its server was made again by its caller
             await request.reject(terminate=True)
         elif self._draining or not self._desk.has_room():
             _log.info("job_refused", room=request.room.name, draining=self._draining)
@@ -182,7 +182,7 @@ class RoomSource:
         assert info is not None
         name = info.job.room.name
         with place:
-            self._rooms.add(name)
+            self._rooms[name] = job
             try:
                 order = RoomJob(info.url, info.token, name, info.job.metadata)
                 leg = await RoomLeg.open(order, self._livekit, caller_within_s=self._caller_within_s)
@@ -195,7 +195,13 @@ class RoomSource:
                 _log.warning("room_without_caller", room=name, why=error.message)
                 return False
             finally:
-                self._rooms.discard(name)
+                if self._rooms.get(name) is job:
+                    del self._rooms[name]
+
+    def _is_in(self, room: str) -> bool:
+        """Whether a call goes on in the room; one that is only still being stored does not keep the next caller out."""
+        job = self._rooms.get(room)
+        return job is not None and (job.leg is None or not job.leg.closed)
 
 
 @asynccontextmanager

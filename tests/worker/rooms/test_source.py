@@ -40,7 +40,7 @@ async def test_a_caller_is_brought_to_the_desk_on_the_workers_own_loop(livekit: 
             assert not [thread for thread in threading.enumerate() if thread.name == "job_thread_runner"]
             assert desk.running == 1
         await desk.until(lambda: desk.running == 0)
-        assert caller.left.is_set()
+        assert not caller.room.isconnected()
     assert not source.registered
     assert desk.departures == [Departure()]
     request = desk.requests[0]

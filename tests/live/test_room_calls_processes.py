@@ -1,0 +1,198 @@
+"""`patchbay worker` as it is started: what keeps it from starting, and two processes of it under one supervisor."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import socket
+import subprocess
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+
+from runtime.session.ports import CallRow, OrganizationRow
+from runtime.settings import Settings
+from runtime.store.postgres import PostgresStore
+from runtime.voice.rooms import join_token
+from tests.cli.console import Console
+from tests.fakes.databases import Databases
+from tests.fakes.livekit_server import LiveKitServer, free_port, livekit_server
+from tests.fakes.room_caller import RATE, RoomCaller
+from tests.fakes.speech import take
+from tests.fakes.working import agent, ends
+from tests.fakes.working_rooms import a_room, environment
+from tests.worker.waiting import until
+
+pytestmark = pytest.mark.live
+
+Json = Any
+CANCEL = "i want to cancel my contract"
+
+
+@pytest.fixture(scope="module")
+def livekit(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveKitServer]:
+    with livekit_server(tmp_path_factory.mktemp("livekit")) as server:
+        yield server
+
+
+async def _refusal(folder: Path, env: dict[str, str]) -> str:
+    """Run a worker that cannot start; return what it says."""
+    folder.mkdir()
+    console = Console(folder, {**env, "PATCHBAY_HTTP_PORT": str(free_port()), "PATCHBAY_LOG": "warning"})
+    done = await asyncio.to_thread(console.run, "worker", code=3)
+    assert not done.out
+    return done.err
+
+
+async def test_a_worker_that_cannot_reach_its_server_says_so_once(
+    livekit: LiveKitServer, databases: Databases, tmp_path: Path
+) -> None:
+    url = await databases.migrated()
+    nobody = f"ws://127.0.0.1:{free_port(socket.SOCK_STREAM)}"
+    wrong, away = await asyncio.gather(
+        _refusal(tmp_path / "wrong", environment(livekit, url, LIVEKIT_API_SECRET="0" * 40)),
+        _refusal(tmp_path / "away", environment(livekit, url, LIVEKIT_URL=nobody)),
+    )
+    assert wrong.count("refuses LIVEKIT_API_KEY and LIVEKIT_API_SECRET") == 1
+    assert away.count(f"LiveKit does not answer at {nobody}") == 1
+    for told in (wrong, away):
+        assert len(told.strip().splitlines()) == 2, told
+        assert "0000" not in told
+
+
+# ------------------------------------------------------------ two processes
+
+
+@dataclass
+class Crew:
+    """A supervisor with its workers, as another process, and what it tells."""
+
+    process: subprocess.Popen[bytes]
+    port: int
+    settings: Settings
+    store: PostgresStore
+    organization: OrganizationRow
+
+    async def get(self, path: str) -> tuple[int, str]:
+        async with (
+            aiohttp.ClientSession() as session,
+            session.get(f"http://127.0.0.1:{self.port}{path}") as response,
+        ):
+            return response.status, await response.text()
+
+    async def ready(self) -> list[dict[str, Json]]:
+        """Return the processes, as the health page describes them; none while it does not answer."""
+        try:
+            _, text = await self.get("/readyz")
+        except aiohttp.ClientError:
+            return []
+        processes: list[dict[str, Json]] = json.loads(text)["processes"]
+        return processes
+
+    async def all_ready(self) -> bool:
+        return [each["condition"] for each in await self.ready()] == ["ready", "ready"]
+
+    async def row(self, room: str) -> CallRow | None:
+        rows = await self.store.calls(self.organization.id)
+        return next((row for row in rows if row.room == room), None)
+
+    async def reason(self, room: str) -> str | None:
+        row = await self.row(room)
+        return row.end_reason if row else None
+
+
+async def eventually(condition: Callable[[], Awaitable[bool]], *, within_s: float = 60.0) -> None:
+    """Wait until what other processes do makes it true."""
+    async with asyncio.timeout(within_s):
+        while not await condition():  # noqa: ASYNC110 - what other processes do sets no event of ours
+            await asyncio.sleep(0.1)
+
+
+@asynccontextmanager
+async def crew(server: LiveKitServer, url: str, folder: Path) -> AsyncIterator[Crew]:
+    """Run `patchbay worker --processes 2`, ready to take one call each."""
+    port = free_port()
+    env = environment(
+        server,
+        url,
+        PATCHBAY_AGENT_NAME=f"patchbay-{uuid.uuid4().hex[:6]}",
+        PATCHBAY_HTTP_PORT=str(port),
+        PATCHBAY_MAX_CALLS="2",
+        PATCHBAY_LOG="warning",
+    )
+    console = Console(folder, env)
+    settings = Settings.load({**env, "PATCHBAY_HOME": str(console.home)}, folder)
+    store = PostgresStore(url)
+    organization = await store.ensure_organization("local")
+    version = await store.save_draft(
+        organization.id, "desk", agent(paths=[ends(CANCEL)], session={"silence": {"after_s": 120}})
+    )
+    await store.publish(version.id)
+    await store.set_default_workflow(organization.id, "desk")
+    with console.running("worker", "--processes", "2") as process:
+        running = Crew(process, port, settings, store, organization)
+        try:
+            await eventually(running.all_ready)
+            yield running
+        finally:
+            if process.poll() is None:  # its children end when it does
+                process.terminate()
+                await asyncio.to_thread(process.wait, 30)
+            await store.aclose()
+
+
+async def test_two_processes_share_the_calls_and_one_that_is_killed_costs_only_its_own(
+    livekit: LiveKitServer, databases: Databases, tmp_path: Path
+) -> None:
+    rooms = [a_room(), a_room()]
+    async with crew(livekit, await databases.migrated(), tmp_path) as workers:
+        tokens = [join_token(workers.settings, room, "anna") for room in rooms]
+        async with RoomCaller(livekit.url, tokens[0]) as anna, RoomCaller(livekit.url, tokens[1]) as ben:
+            await asyncio.gather(anna.hears(0.0), ben.hears(0.0))
+            await asyncio.gather(anna.silence(0.7), ben.silence(0.7))
+            assert [each["calls"] for each in await workers.ready()] == [1, 1]
+            status, metrics = await workers.get("/metrics")
+            assert (status, _counted(metrics)) == (200, 2.0)
+            lost, kept = [await workers.row(room) for room in rooms]
+            assert lost is not None
+            assert kept is not None
+            assert lost.worker_id is not None
+            assert lost.worker_id != kept.worker_id
+            os.kill(int(lost.worker_id.rpartition("-")[2]), signal.SIGKILL)
+            await eventually(lambda: _is(workers, rooms[0], "worker_lost"))
+            await eventually(workers.all_ready)
+            assert sorted(each["restarts"] for each in await workers.ready()) == [0, 1]
+            workers.process.terminate()  # drains: the call that is left goes on
+            await eventually(lambda: _draining(workers))
+            await ben.say(take(CANCEL, RATE))
+            await until(ben.left.is_set)
+            await asyncio.to_thread(workers.process.wait, 30)
+        ended = await workers.row(rooms[1])
+        dropped = await workers.row(rooms[0])
+    assert workers.process.returncode == 0
+    assert ended is not None
+    assert dropped is not None
+    assert (ended.status, ended.end_reason) == ("completed", "agent_hangup")
+    assert (dropped.status, dropped.end_reason) == ("dropped", "worker_lost")
+
+
+async def _is(workers: Crew, room: str, reason: str) -> bool:
+    return await workers.reason(room) == reason
+
+
+async def _draining(workers: Crew) -> bool:
+    return "draining" in {each["condition"] for each in await workers.ready()}
+
+
+def _counted(metrics: str) -> float:
+    """Return how many calls have begun, of all processes."""
+    lines = [line for line in metrics.splitlines() if line.startswith("patchbay_calls_started_total")]
+    return sum(float(line.rpartition(" ")[2]) for line in lines)
