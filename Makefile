@@ -61,10 +61,10 @@ test-needs:
 	@.ci/needs
 
 # Everything but the long outages: `check`, then the tests with real servers and real audio.
-# What the callers of tests/live hear is a matter of milliseconds: they have the machine to themselves.
+# Calls in real time mostly wait, so two run side by side; those of one file share its servers and come one after the other.
 test: check test-needs
 	@$(BIN)/pytest -n 2 -m "(server or live) and not soak" --timeout 180 --ignore tests/live
-	@$(BIN)/pytest -m "(server or live) and not soak" --timeout 180 tests/live
+	@$(BIN)/pytest -n 2 --dist loadfile -m "(server or live) and not soak" --timeout 180 tests/live
 
 soak: setup
 	@$(BIN)/pytest -m soak --timeout 1800

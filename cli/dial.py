@@ -168,7 +168,7 @@ async def _by_phone(
 
     version, password = await _published(settings, outgoing, carrier.password)
     settings.export_provider_environment()
-    warm()
+    warm(local=offline)
     ended: list[str] = []
     config = LineConfig(listen=carrier.listen, via=carrier.via)
     async with open_worker(settings, Lines(phone=config), offline=offline) as worker:

@@ -61,7 +61,7 @@ async def _opened(received: Received) -> AsyncIterator[tuple[LiveCall, Sorry | N
     try:
         live = await opening.__aenter__()
     except Exception as error:  # noqa: BLE001 - an edge: whatever a plugin raises when it is made, the caller hears something
-        _log.exception("models_unavailable")
+        _log.error("models_unavailable", message=_described(error), exc_info=not isinstance(error, PatchbayError))
         if received.plan.providers is not None:
             await received.plan.providers.aclose()
         sorry = Sorry("error", "give_up", "pipeline", "models_unavailable", _described(error))

@@ -127,7 +127,9 @@ class Directory:
             except NotNotified as error:
                 self._tell("not_notified", str(error))
                 await asyncio.sleep(_NOTIFIED_AGAIN_S)
-            except StoreUnreachable:
+            except Exception as error:  # noqa: BLE001 - an edge, as above; meanwhile the poll finds what changes
+                if not isinstance(error, StoreUnreachable):
+                    self._tell("not_listening", f"Listening failed: {type(error).__name__}.")
                 await asyncio.sleep(_LISTEN_AGAIN_S)
 
     async def aclose(self) -> None:
@@ -170,9 +172,10 @@ class Directory:
         try:
             async with asyncio.timeout(_PATIENCE_S):
                 fresh = await self._store.directory()
-        except (PatchbayError, TimeoutError) as error:
+        except Exception as error:  # noqa: BLE001 - an edge: whatever a store raises, calls are answered as before and it is asked again
             self._failures += 1
-            self._tell("store_away", str(error) or "The database takes too long.")
+            known = isinstance(error, PatchbayError)
+            self._tell("store_away", str(error) if known else f"It could not be read: {type(error).__name__}.")
             return
         self._failures = 0
         self._told.discard("store_away")

@@ -68,7 +68,7 @@ async def _run(settings: Settings, lines: Lines, pipes: Pipes | None, *, offline
 
     _on_signals(stop)
     async with reporting(pipes, status, stop):
-        warm()
+        warm(local=offline or (lines.answer_with is not None and lines.answer_with.offline))
         tune()
         async with open_worker(settings, lines, offline=offline) as worker:
             await _until_stopped(worker, drain, at_once)

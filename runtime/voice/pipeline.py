@@ -229,14 +229,18 @@ def turn_options(agent: Agent, *, offline: bool = False) -> dict[str, Any]:
     }
 
 
-def warm() -> None:
-    """Import and load what would make the first call slow. To be called on the main thread, before any call.
+def warm(*, local: bool = False) -> None:
+    """Import and load what would make the first call slow, the `local` recogniser's words too where it is used.
+
+    To be called on the main thread, before any call.
 
     LiveKit lets a plugin be imported on the main thread only; with calls on threads this is the one chance.
     """
     import_all()
     inference.VAD()
     ssl_context()
+    if local:
+        PocketsphinxSTT(("yes",))
 
 
 def _checked(ask: Wanted, make: Constructor) -> dict[str, Json]:
