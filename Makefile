@@ -63,8 +63,8 @@ test-needs:
 # Everything but the long outages: `check`, then the tests with real servers and real audio.
 # Calls in real time mostly wait, so two run side by side; those of one file share its servers and come one after the other.
 test: check test-needs
-	@$(BIN)/pytest -n 2 -m "(server or live) and not soak" --timeout 180 --ignore tests/live
-	@$(BIN)/pytest -n 2 --dist loadfile -m "(server or live) and not soak" --timeout 180 tests/live
+	@$(BIN)/pytest -n 2 -m "(server or live) and not soak" --timeout 180 -rs --ignore tests/live
+	@$(BIN)/pytest -n 2 --dist loadfile -m "(server or live) and not soak" --timeout 180 -rs tests/live
 
 soak: setup
 	@$(BIN)/pytest -m soak --timeout 1800
