@@ -19,7 +19,7 @@ from runtime.voice.phrases import Phrase
 from runtime.voice.wav import Samples, resample, samples_of
 from tests.fakes.sip_caller import RATE, SipPhone, loudness
 
-__all__ = ["Nods", "hears", "loud_s", "quiet_tail_s", "said", "spoke"]
+__all__ = ["Nods", "hears", "loud_s", "quiet_tail_s", "said", "spoke", "spoken_s"]
 
 _FRAME = RATE // 50
 
@@ -33,6 +33,12 @@ def loudnesses(samples: Samples) -> np.ndarray[Any, Any]:
 def loud_s(samples: Samples) -> float:
     """Return for how many seconds something was heard."""
     return float(loudnesses(samples).sum()) * 0.02
+
+
+def spoken_s(name: Phrase) -> float:
+    """Return for how many seconds one of the recorded phrases sounds, in English."""
+    known = recording(name, "en")
+    return loud_s(resample(known.samples, known.rate, RATE))
 
 
 def quiet_tail_s(samples: Samples) -> float:

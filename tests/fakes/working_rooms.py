@@ -6,7 +6,6 @@ import uuid
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
-from difflib import SequenceMatcher
 from functools import cache
 from pathlib import Path
 from typing import Any, Never
@@ -19,10 +18,10 @@ from livekit.agents.types import NOT_GIVEN, NotGivenOr
 
 from runtime.session.ports import CallRow, VersionRow
 from runtime.settings import Settings
-from runtime.voice.local.stt import PocketsphinxSTT
 from runtime.voice.rooms import DispatchMetadata, dispatch, join_token
-from runtime.voice.wav import Samples, frame_of, resample, samples_of
+from runtime.voice.wav import Samples, resample, samples_of
 from tests.calls.runs import CallResult
+from tests.fakes.hearing import loud_s
 from tests.fakes.livekit_server import KEY, SECRET, LiveKitServer
 from tests.fakes.room_caller import RATE, RoomCaller, sip_attributes, sip_token
 from tests.fakes.sip_caller import RATE as TELEPHONE_RATE
@@ -175,14 +174,9 @@ class Guest:
         await self.happened("call_ended")
         return await self.desk.result(self.call)
 
-    async def recognises(self, phrase: str) -> bool:
-        """Whether the phrase is what was heard. What the network stretches costs the local recogniser some words."""
-        heard = [each.samples for each in self.caller.heard]
-        silence = np.zeros(RATE, dtype=np.int16)
-        recogniser = PocketsphinxSTT((phrase,))
-        event = await recogniser.recognize([frame_of(np.concatenate([silence, *heard, silence]), RATE)])
-        await recogniser.aclose()
-        return SequenceMatcher(None, event.alternatives[0].text.split(), phrase.split()).ratio() > 0.5
+    def voice_s(self) -> float:
+        """Return for how many seconds a voice was heard."""
+        return loud_s(self.heard)
 
 
 def _one(heard: Sequence[Samples]) -> Samples:

@@ -11,11 +11,12 @@ from pathlib import Path
 
 import pytest
 
+from runtime.conversation.wordings import wording
 from runtime.voice.rooms import DispatchMetadata, dispatch, join_token
 from runtime.voice.wav import Samples
 from tests.calls.runs import CallResult
 from tests.fakes.databases import Databases
-from tests.fakes.hearing import loud_s
+from tests.fakes.hearing import loud_s, spoken_s
 from tests.fakes.livekit_server import LiveKitServer, livekit_server
 from tests.fakes.room_caller import RATE, RoomCaller, caller_process, sip_attributes, stranger_token
 from tests.fakes.room_crowd import Extra, crowd
@@ -31,7 +32,6 @@ CANCEL = "i want to cancel my contract"
 HOURS = "what are your opening hours"
 BILLING = "i would like to speak to billing"
 ORDER = "can you check my order"
-SORRY = "i am sorry this number cannot be answered at the moment goodbye"
 SPOKEN = "four two seven one"
 BYE = "Thank you for calling, goodbye."
 
@@ -184,7 +184,9 @@ async def test_a_number_that_nobody_knows_gets_a_spoken_apology(open_rooms: Open
     async with open_rooms() as desk, desk.telephone("+15550199", dialled="+15550123") as guest:
         result = await guest.result()
         await guest.caller.left.wait()  # the room is gone
-        assert await guest.recognises(SORRY)
+        # What WebRTC stretches no comparison of waves knows again: the words stand in the event, the sound lasts as long.
+        assert guest.voice_s() == pytest.approx(spoken_s("no_workflow"), rel=0.35)
+    assert result.said == (wording("no_workflow", "en"),)
     assert ended(result) == ("completed", "no_workflow")
     fault = result.payloads("fault_raised")[0]
     assert (fault["component"], fault["code"]) == ("dispatch", "unknown_number")

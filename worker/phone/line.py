@@ -45,6 +45,7 @@ class PhoneLine:
         self._outbound = itertools.count(_FIRST_OUTBOUND)
         self._host = self._new_host()
         self._keeper: asyncio.Task[None] | None = None
+        self._listens = False
 
     @property
     def config(self) -> LineConfig:
@@ -54,7 +55,7 @@ class PhoneLine:
     @property
     def alive(self) -> bool:
         """Whether callers are answered now."""
-        return self._keeper is not None and not self._host.lost.is_set()
+        return self._listens and not self._host.lost.is_set()
 
     @property
     def calls(self) -> int:
@@ -110,6 +111,7 @@ class PhoneLine:
         if self._keeper is not None:
             await cancel_and_wait(self._keeper)
             self._keeper = None
+        self._listens = False
         await asyncio.gather(*(leg.aclose() for leg in list(self._legs.values())))
         await self._host.aclose()
         self._lose_legs()
@@ -119,6 +121,7 @@ class PhoneLine:
     async def open(self) -> None:
         """Listen; raises Unreachable naming the address and the remedy, ProviderMissing without the package."""
         await self._host.start(self._config)
+        self._listens = True
         self._keeper = spawn(self._keep(), name="phone line")
 
     def _new_host(self) -> HostProcess:
@@ -128,6 +131,7 @@ class PhoneLine:
         """See to it that there is a host, and that it is well."""
         while True:
             await self._until_lost()
+            self._listens = False
             _log.error("sip_host_lost", listen=self._config.listen, calls=len(self._legs))
             self._lose_legs()
             self._host.kill()
@@ -160,6 +164,7 @@ class PhoneLine:
                 _log.error("sip_host_not_started", listen=self._config.listen, error=str(error))
                 tries += 1
             else:
+                self._listens = True
                 _log.warning("sip_host_restarted", listen=self._config.listen)
                 return
 
