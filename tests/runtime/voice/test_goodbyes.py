@@ -15,6 +15,8 @@ from tests.fakes.voice_providers import Answer, Asked, Call
 from tests.runtime.voice.stage import Stage, config, on_stage
 from tests.runtime.voice.test_no_dead_air import TOOL, Tools
 
+pytestmark = pytest.mark.live  # whole calls in real time, with stand-ins for the providers
+
 Json = Any
 FAREWELL = "Thank you for calling, goodbye."
 END = {"paths": [{"id": "end", "name": "End", "description": "x", "end_call": {"say": FAREWELL}}]}

@@ -16,6 +16,8 @@ from tests.runtime.voice.nodes import agent
 from tests.runtime.voice.stage import Stage, config, on_stage
 from tests.runtime.voice.test_no_dead_air import Tools
 
+pytestmark = pytest.mark.live  # whole calls in real time, with stand-ins for the providers
+
 Json = Any
 Open = Callable[..., AbstractAsyncContextManager[Stage]]
 WORDS = 45

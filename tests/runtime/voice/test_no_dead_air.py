@@ -18,6 +18,8 @@ from runtime.workflow.graph import CompiledTool
 from tests.fakes.voice_providers import Answer, Asked, Call, Fail, Stall
 from tests.runtime.voice.stage import Stage, config, on_stage
 
+pytestmark = pytest.mark.live  # whole calls in real time, with stand-ins for the providers
+
 Json = Any
 AGAIN, FILLER, NOT_HEARD = phrase("again", "en"), phrase("filler", "en"), phrase("not_heard", "en")
 FINE = "All is well."
