@@ -8,12 +8,11 @@ from urllib.parse import unquote
 
 import phonenumbers
 
-__all__ = ["e164", "may_dial", "number_of", "sip_address", "telephone_address"]
+__all__ = ["e164", "may_dial", "sip_address", "telephone_address", "user_part"]
 
 _SIP = re.compile(
     r"sips?:(?:[^@\s<>;?\"]{1,128}@)?(?:\[[0-9a-fA-F:.]{2,45}\]|[A-Za-z0-9.-]{1,253})(?::[0-9]{1,5})?(?:;transport=(?:udp|tcp|tls))?"
 )
-_USER = re.compile(r"sips?:([^@\s;]+)@")
 
 
 def e164(text: str, region: str | None = None) -> str | None:
@@ -40,12 +39,6 @@ def telephone_address(text: str) -> str | None:
     return e164(text.strip()) or sip_address(text)
 
 
-def number_of(address: str) -> str | None:
-    """Return the number of an address: itself, or the user part of a SIP address where that is one."""
-    user = _USER.match(address.strip().strip("<>"))
-    return e164(user[1]) if user else e164(address)
-
-
 def may_dial(address: str, prefixes: Sequence[str]) -> bool:
     """Whether an organization that may dial only numbers with these prefixes may call it; no prefixes allow every number.
 
@@ -54,15 +47,16 @@ def may_dial(address: str, prefixes: Sequence[str]) -> bool:
     """
     if not prefixes:
         return True
-    user = _user(address)
+    user = user_part(address)
     if not any(map(str.isdigit, user)):
         return True
     return (e164(user) or "").startswith(tuple(prefixes)) and user.startswith(("+", "00"))
 
 
-def _user(address: str) -> str:
-    """Return what of an address a carrier dials."""
-    text = unquote(address).strip().strip("<>")
+def user_part(address: str) -> str:
+    """Return what of an address a carrier dials, as it is written; empty where a SIP address names a host alone."""
+    bracketed = re.search(r"<([^<>]*)>", address)
+    text = unquote(bracketed[1] if bracketed else address).strip().strip("<>")
     scheme, colon, rest = text.partition(":")
     if colon and scheme.casefold() in {"sip", "sips", "tel"}:
         text = rest if "@" in rest or scheme.casefold() == "tel" else ""

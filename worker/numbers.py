@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import re
-from urllib.parse import unquote
 
-from runtime.numbers import e164
+from runtime.numbers import e164, user_part
 
 __all__ = ["candidates"]
 
@@ -19,7 +18,7 @@ def candidates(dialled: str) -> tuple[str, ...]:
 
     Takes `+49 30 123`, `0049…`, `tel:` and `sip:` URIs, and the bare user part of one (a carrier's digits without a plus).
     """
-    text = _SEPARATORS.sub("", _user_part(dialled[:_LONGEST]))
+    text = _SEPARATORS.sub("", user_part(dialled[:_LONGEST]))
     if text.startswith("00"):
         text = f"+{text[2:]}"
     if not _DIALLED.fullmatch(text):
@@ -27,10 +26,3 @@ def candidates(dialled: str) -> tuple[str, ...]:
     written = f"+{text.removeprefix('+')}"
     # Some write the trunk's zero behind the country code: +49 (0)30 is +4930.
     return tuple(dict.fromkeys((written, e164(written) or written)))
-
-
-def _user_part(address: str) -> str:
-    if bracketed := re.search(r"<([^<>]*)>", address):
-        address = bracketed[1]
-    address = re.sub(r"^\s*(?:sips?|tel):", "", address, flags=re.IGNORECASE)
-    return unquote(re.split(r"[@;?]", address, maxsplit=1)[0])

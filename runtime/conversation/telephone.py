@@ -142,16 +142,15 @@ def ask_goodbye(scene: Scene, reason: ev.Reason, say: str) -> None:
     scene.order(HangUp(reason))
 
 
-def gave_up(scene: Scene) -> bool:
+def gave_up(scene: Scene) -> None:
     """After too many failed answers in a row: hand the caller to a person, where there is one, or say goodbye."""
     failure, state = scene.workflow.session.failure, scene.state
     if state.failures < failure.after or state.ending or state.agent_id is None:
-        return False
+        return
     if failure.transfer_to and state.failures == failure.after:
         _transfer(scene, failure.transfer_to, "")
     else:
         ask_goodbye(scene, "error", wording("give_up", scene.language))
-    return True
 
 
 def _leave(scene: Scene, reason: ev.Reason) -> None:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runtime.numbers import e164, may_dial, number_of, sip_address, telephone_address
+from runtime.numbers import e164, may_dial, sip_address, telephone_address, user_part
 
 
 @pytest.mark.parametrize(
@@ -31,9 +31,11 @@ def test_what_a_telephone_can_be_told_to_call(written: str, address: str | None)
     assert telephone_address(written) == address
 
 
-def test_a_number_is_found_in_an_address() -> None:
-    assert number_of("sip:+4930123456@carrier.example") == "+4930123456"
-    assert number_of("sip:anna@carrier.example") is None
+def test_what_a_carrier_dials_is_the_user_of_an_address() -> None:
+    assert user_part('"Anna" <sip:+4930123456@carrier.example;user=phone>') == "+4930123456"
+    assert user_part("tel:+4930123456;ext=1") == "+4930123456"
+    assert user_part("sip:%2B4930123456@carrier.example") == "+4930123456"
+    assert user_part("sip:192.0.2.7") == ""
 
 
 @pytest.mark.parametrize(
