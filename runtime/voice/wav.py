@@ -9,13 +9,14 @@ import wave
 from pathlib import Path
 from typing import Literal, TypeAlias
 
+import av
 import numpy as np
 import numpy.typing as npt
 from livekit import rtc
 
 from runtime.errors import UsageFault
 
-__all__ = ["Recorder", "Samples", "frame_of", "read_wav", "resample", "samples_of", "write_stereo_wav"]
+__all__ = ["Recorder", "Resampler", "Samples", "frame_of", "read_wav", "resample", "samples_of", "write_stereo_wav"]
 
 Samples: TypeAlias = npt.NDArray[np.int16]
 
@@ -38,13 +39,38 @@ def samples_of(frame: rtc.AudioFrame) -> Samples:
     return np.asarray(samples.reshape(-1, frame.num_channels).mean(axis=1), dtype=np.int16)
 
 
+class Resampler:
+    """Changes the rate (Hz) of one stream of mono samples. The same samples give the same samples.
+
+    LiveKit's own resampler adds a random dither, which made a recogniser hear one recording in two ways.
+    """
+
+    def __init__(self, from_rate: int, to_rate: int) -> None:
+        self._from_rate = from_rate
+        self._swr = av.AudioResampler(format="s16", layout="mono", rate=to_rate)
+
+    def push(self, pcm: Samples) -> Samples:
+        """Return what is ready; the rest comes with the next samples, or with `flush`."""
+        frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(pcm).reshape(1, -1), format="s16", layout="mono")
+        frame.sample_rate = self._from_rate
+        return _joined(self._swr.resample(frame))
+
+    def flush(self) -> Samples:
+        """Return the rest; the stream has ended."""
+        return _joined(self._swr.resample(None))
+
+
+def _joined(frames: list[av.AudioFrame]) -> Samples:
+    parts = [np.asarray(frame.to_ndarray(), dtype=np.int16).ravel() for frame in frames]
+    return np.concatenate(parts) if parts else np.empty(0, dtype=np.int16)
+
+
 def resample(pcm: Samples, from_rate: int, to_rate: int) -> Samples:
     """Return mono samples at another rate (Hz); the result lasts as long, to the sample."""
     if from_rate == to_rate or not pcm.size:
         return pcm
-    resampler = rtc.AudioResampler(from_rate, to_rate, quality=rtc.AudioResamplerQuality.HIGH)
-    frames = [*resampler.push(bytearray(pcm.tobytes())), *resampler.flush()]
-    out = np.concatenate([np.frombuffer(frame.data, dtype=np.int16) for frame in frames]) if frames else pcm[:0]
+    resampler = Resampler(from_rate, to_rate)
+    out = np.concatenate((resampler.push(pcm), resampler.flush()))
     wanted = round(pcm.size * to_rate / from_rate)
     return np.pad(out[:wanted], (0, max(0, wanted - out.size)))
 

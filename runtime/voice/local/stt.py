@@ -14,7 +14,7 @@ from livekit.agents.types import DEFAULT_API_CONNECT_OPTIONS, NOT_GIVEN, NotGive
 from runtime.errors import ConfigRefused
 from runtime.voice.local.recogniser import SAMPLE_RATE, Ended, Final, Heard, Partial, Recogniser, Started
 from runtime.voice.local.vocabulary import Vocabulary, vocabulary
-from runtime.voice.wav import samples_of
+from runtime.voice.wav import Resampler, Samples, samples_of
 
 __all__ = ["PocketsphinxSTT"]
 
@@ -93,11 +93,12 @@ class _Listening(stt.RecognizeStream):
     def __init__(
         self, owner: PocketsphinxSTT, language: LanguageCode, silence_s: float, conn_options: APIConnectOptions
     ) -> None:
-        super().__init__(stt=owner, conn_options=conn_options, sample_rate=SAMPLE_RATE)
+        super().__init__(stt=owner, conn_options=conn_options)
         self._owner = owner
         self._language = language
         self._silence_s = silence_s
         self._unreported_s = 0.0
+        self._own_rate: Resampler | None = None  # our own: LiveKit's is never the same twice
 
     async def _run(self) -> None:
         recogniser: Recogniser | None = None
@@ -108,10 +109,17 @@ class _Listening(stt.RecognizeStream):
             recogniser.listen_for(self._owner.vocabulary)
             if isinstance(item, rtc.AudioFrame):
                 self._unreported_s += item.duration
-                await self._report(recogniser.feed(samples_of(item)))
+                await self._report(recogniser.feed(self._samples(item)))
             else:
                 await self._report(recogniser.finish())
         self._report_usage()
+
+    def _samples(self, frame: rtc.AudioFrame) -> Samples:
+        if frame.sample_rate == SAMPLE_RATE:
+            return samples_of(frame)
+        if self._own_rate is None:
+            self._own_rate = Resampler(frame.sample_rate, SAMPLE_RATE)
+        return self._own_rate.push(samples_of(frame))
 
     async def _report(self, heard: Iterator[Heard | None]) -> None:
         for item in heard:

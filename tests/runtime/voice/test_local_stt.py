@@ -85,9 +85,29 @@ class TestRecognition:
     async def test_exact(self, ear: PocketsphinxSTT, text: str, rate: int) -> None:
         assert finals(await hear(ear, take(text, rate), rate)) == text
 
-    @pytest.mark.parametrize("text", ["i want to cancel my contract", "what are your opening hours", "yes", "goodbye"])
+    @pytest.mark.parametrize(
+        "text",
+        [
+            "i want to cancel my contract",
+            "what are your opening hours",
+            "zero one zero nine five five",
+            "my name is miller",
+            "yes",
+            "goodbye",
+        ],
+    )
     async def test_through_a_telephone(self, ear: PocketsphinxSTT, text: str) -> None:
         assert finals(await hear(ear, take(text, 8000), 8000)) == text
+
+    @pytest.mark.parametrize("rate", [8000, 44100, 48000])
+    async def test_a_recording_is_heard_the_same_each_time(self, ear: PocketsphinxSTT, rate: int) -> None:
+        heard = {
+            (e.alternatives[0].text, e.alternatives[0].confidence)
+            for _ in range(3)
+            for e in await hear(ear, take("goodbye", rate), rate)
+            if e.type is stt.SpeechEventType.FINAL_TRANSCRIPT
+        }
+        assert len(heard) == 1
 
     async def test_order_of_events(self, ear: PocketsphinxSTT) -> None:
         events = await hear(ear, take("what are your opening hours", 16000), 16000)
