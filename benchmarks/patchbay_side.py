@@ -18,12 +18,13 @@ from runtime.harness.chat import ChatCaller
 from runtime.harness.script import Say
 from runtime.session.call_session import SystemClock
 from runtime.session.event_log import EventLog
-from runtime.session.ports import CallRow, Store
+from runtime.session.ports import CallRow, RunnerOrder, Store
 from runtime.voice.audio import PcmInput, PcmOutput
 from runtime.voice.live_call import CallPlan, LiveCall, open_call
 from runtime.voice.pipeline import Providers
 from runtime.workflow.graph import Agent
 from tools.runner import Runner
+from tools.services import Services
 
 __all__ = ["Patchbay"]
 
@@ -91,10 +92,10 @@ class PatchbayTalk:
 class Patchbay:
     """The side of Patchbay; made by `opened`."""
 
-    def __init__(self, log: EventLog, organization_id: str, http: httpx.AsyncClient) -> None:
+    def __init__(self, log: EventLog, organization_id: str, services: Services) -> None:
         self._log = log
         self._organization_id = organization_id
-        self._http = http
+        self._services = services
         self._workflow = workflow()
 
     @classmethod
@@ -106,7 +107,7 @@ class Patchbay:
             log = await EventLog.open(folder, store)
             stack.push_async_callback(log.aclose)
             http = await stack.enter_async_context(httpx.AsyncClient())
-            yield cls(log, organization.id, http)
+            yield cls(log, organization.id, Services(http))
 
     @asynccontextmanager
     async def open(self, voice: tuple[float, float] | None = None) -> AsyncIterator[Talk]:
@@ -120,7 +121,7 @@ class Patchbay:
             workflow=self._workflow,
             log=self._log.open_call(row),
             clock=clock,
-            tools=Runner(REGISTRY, http=self._http),
+            tools=Runner(REGISTRY, self._services, RunnerOrder(self._organization_id, self._workflow)),
             providers=providers,
             encrypt=lambda text: text,
             runtime_version="benchmark",

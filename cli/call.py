@@ -12,7 +12,7 @@ import typer
 from cli.logs import log_to_stderr
 from cli.loop import run
 from cli.output import hint
-from cli.running import JSON, OFFLINE, VERSION, WORKFLOW, Choice, Run, open_run, outcome, print_event
+from cli.running import JSON, MOCK, OFFLINE, VERSION, WORKFLOW, Choice, Run, open_run, outcome, print_event
 from cli.source import read_script
 from cli.timeline import Timeline
 from cli.verb import epilog, new_app
@@ -50,6 +50,7 @@ def call(
     say: list[str] = typer.Option([], "--say", metavar="TEXT", help="What the caller says; may be repeated."),
     audio: list[Path] = typer.Option([], "--audio", metavar="WAV", help="A recording of the caller; may be repeated."),
     out: Path | None = typer.Option(None, "--out", metavar="WAV", help="Save both sides: caller left, agent right."),
+    mock: str | None = MOCK,
     offline: bool = OFFLINE,
     seed: int = typer.Option(0, "--seed", help="Fixes whatever is random."),
     as_json: bool = JSON,
@@ -58,7 +59,7 @@ def call(
     del seed  # nothing is random but the voices, and those have no seed
     settings = Settings.load()
     log_to_stderr(settings)
-    choice = Choice(file, version, workflow)
+    choice = Choice(file, version, workflow, mock)
     caller = _caller(script, say, audio)
     if out is not None:
         check_writable(out)

@@ -9,7 +9,7 @@ import typer
 from cli.logs import log_to_stderr
 from cli.loop import run
 from cli.output import hint
-from cli.running import JSON, OFFLINE, VERSION, WORKFLOW, Choice, Run, open_run, outcome, print_event
+from cli.running import JSON, MOCK, OFFLINE, VERSION, WORKFLOW, Choice, Run, open_run, outcome, print_event
 from cli.source import read_script
 from cli.stdin import Lines
 from cli.timeline import Timeline, status_line
@@ -33,6 +33,7 @@ def chat(
     version: str | None = VERSION,
     workflow: str | None = WORKFLOW,
     script: str | None = typer.Option(None, "--script", metavar="FILE", help="Play the caller from this file."),
+    mock: str | None = MOCK,
     offline: bool = OFFLINE,
     seed: int = typer.Option(0, "--seed", help="Fixes whatever is random."),
     as_json: bool = JSON,
@@ -40,7 +41,7 @@ def chat(
     """Talk to a workflow in text, or let a script do it."""
     settings = Settings.load()
     log_to_stderr(settings)
-    choice = Choice(file, version, workflow)
+    choice = Choice(file, version, workflow, mock)
     steps = read_script(script) if script is not None else None
     code = run(_chat(choice, steps, settings=settings, offline=offline, seed=seed, as_json=as_json))
     raise typer.Exit(code)

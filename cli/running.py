@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import uuid
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -14,9 +14,10 @@ from typing import Any, Literal
 
 import typer
 
+from cli.afterwards import follow_up
 from cli.context import CliStore, open_cli_store
 from cli.output import hint, plain, print_json
-from cli.source import WorkflowSource, read_workflow
+from cli.source import WorkflowSource, read_mocks, read_workflow
 from runtime.errors import ConfigRefused, NotFound, UsageFault
 from runtime.harness.transcript import transcript
 from runtime.session.call_session import SystemClock
@@ -27,15 +28,14 @@ from runtime.voice.catalogue import provider_catalogue
 from runtime.voice.composing import Ordered, Workshop
 from runtime.voice.live_call import LiveCall, open_call
 from runtime.voice.pipeline import Providers
-from runtime.workflow.config import WorkflowConfig
 from runtime.workflow.graph import Workflow, compile_workflow
 from runtime.workflow.upgrade import upgrade
 from runtime.workflow.validation import validate
-from tools.guard import open_client
+from tools.mocks import parse_mocks
+from tools.opening import open_tools
 from tools.registry import default_registry
-from tools.runner import Runner
 
-__all__ = ["JSON", "OFFLINE", "VERSION", "WORKFLOW", "Choice", "Run", "open_run", "outcome", "print_event"]
+__all__ = ["JSON", "MOCK", "OFFLINE", "VERSION", "WORKFLOW", "Choice", "Run", "open_run", "outcome", "print_event"]
 
 Json = Any
 Channel = Literal["chat_test", "voice_test"]
@@ -45,24 +45,20 @@ WORKFLOW = typer.Option(None, "--workflow", metavar="NAME", help="The published 
 OFFLINE = typer.Option(
     False, "--offline", help="Put the local providers in place of those the workflow names: no key, no network."
 )
+MOCK = typer.Option(
+    None, "--mock", metavar="FILE", help="Put the results of this file, JSON or YAML, in the place of tools."
+)
 JSON = typer.Option(False, "--json", help="Print the stored events, one JSON object a line.")
-
-LATER = {
-    "knowledge": "knowledge bases",
-    "on_start": "session.on_start",
-    "on_end": "session.on_end",
-    "analysis": "session.analysis",
-    "transfer_call": "paths that transfer the call (in a test there is no telephone: the transfer fails, the call goes on)",
-}
 
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """What is to be run: exactly one of a file, a version's id and a published workflow's name."""
+    """What is to be run: exactly one of a file, a version's id and a published workflow's name; and a file of mocks."""
 
     file: str | None = None
     version: str | None = None
     workflow: str | None = None
+    mocks: str | None = None
 
     def __post_init__(self) -> None:
         if sum(value is not None for value in (self.file, self.version, self.workflow)) != 1:
@@ -70,6 +66,14 @@ class Choice:
                 "Name one workflow: FILE, --version ID or --workflow NAME.",
                 remedy="For example: patchbay chat workflow.yaml",
             )
+
+
+@dataclass(frozen=True, slots=True)
+class _Kind:
+    channel: Channel
+    offline: bool
+    stored: bool
+    mocks: Mapping[str, Json]
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,8 +85,9 @@ class Run:
     workflow: Workflow
     version: VersionRow
     store: CliStore
-    log: EventLog
     events: list[EventRow]
+    workshop: Workshop
+    ordered: Ordered
 
     @property
     def session_id(self) -> str:
@@ -121,17 +126,21 @@ async def open_run(
     source = read_workflow(choice.file) if choice.file is not None else None
     if source is not None:
         source.accepted()
+    mocks = read_mocks(choice.mocks)
     async with AsyncExitStack() as stack:
         store = await stack.enter_async_context(open_cli_store(settings))
         version = await _version(store, choice, source)
         workflow = _compiled(version, offline=offline)
-        _note_what_comes_later(workflow)
-        run = await _open(stack, store, version, workflow, (channel, offline, source is None), watch)
+        parse_mocks(mocks, workflow, choice.mocks or "")
+        _note_what_is_missing(workflow)
+        kind = _Kind(channel, offline=offline, stored=source is None, mocks=mocks)
+        run = await _open(stack, store, version, workflow, kind, watch)
         try:
             yield run
         finally:
             await run.live.call.aclose()
             await _save(run)
+            await follow_up(store.store, store.keyring, settings, run.workshop, run.ordered)
 
 
 async def _version(store: CliStore, choice: Choice, source: WorkflowSource | None) -> VersionRow:
@@ -162,19 +171,9 @@ def _compiled(version: VersionRow, *, offline: bool) -> Workflow:
     return compile_workflow(checked.config, version_id=version.id)
 
 
-def _note_what_comes_later(workflow: Workflow) -> None:
-    used = [text for key, text in LATER.items() if _uses(workflow.config, key)]
-    if used:
-        hint("Not acted on here: " + "; ".join(used) + ".")
-
-
-def _uses(config: WorkflowConfig, key: str) -> bool:
-    if key == "knowledge":
-        return any(agent.knowledge for agent in config.agents)
-    if key == "transfer_call":
-        paths = [*config.global_paths, *(path for agent in config.agents for path in agent.paths)]
-        return any(path.transfer_call is not None for path in paths)
-    return bool(getattr(config.session, key, None))
+def _note_what_is_missing(workflow: Workflow) -> None:
+    if any(path.transfer_call is not None for path in workflow.paths.values()):
+        hint("There is no telephone here: a transfer of the call fails, and the call goes on.")
 
 
 async def _open(
@@ -182,32 +181,32 @@ async def _open(
     store: CliStore,
     version: VersionRow,
     workflow: Workflow,
-    kind: tuple[Channel, bool, bool],
+    kind: _Kind,
     watch: Callable[[EventRow], None] | None,
 ) -> Run:
-    channel, offline, stored = kind
     settings, keyring = store.settings, store.keyring
     log = await EventLog.open(settings.events_folder, store.store)
     stack.push_async_callback(log.aclose)
-    client = await stack.enter_async_context(open_client(settings.allow_private_hosts.allows))
+    tools = await stack.enter_async_context(open_tools(settings, store.store))
     workshop = Workshop(
         log=log,
         encrypt=keyring.encrypt,
         decrypt=keyring.decrypt,
-        runner=lambda secrets, phone: Runner(default_registry(), http=client, secrets=secrets, telephone=phone),
+        runner=tools.runner,
         allowed=settings.allow_private_hosts.allows,
         runtime_version=installed_version("patchbay"),
-        offline=offline,
+        offline=kind.offline,
     )
-    text = channel == "chat_test"
+    text = kind.channel == "chat_test"
     clock = SystemClock(scripted=text)
     ordered = Ordered(
         workflow=workflow,
-        row=_row(version, channel),
+        row=_row(version, kind.channel),
         clock=clock,
         workspace=await store.store.variables(store.organization.id),
         workflow_id=version.workflow_id,
-        stored=stored,
+        stored=kind.stored,
+        mocks=kind.mocks,
     )
     providers = workshop.providers(ordered)
     stack.push_async_callback(providers.aclose)
@@ -218,7 +217,7 @@ async def _open(
     if watch is not None:
         plan.log.subscribe(_while_somebody_reads(watch))
     live = await stack.enter_async_context(open_call(plan, text=text))
-    return Run(live, clock, workflow, version, store, log, events)
+    return Run(live, clock, workflow, version, store, events, workshop, ordered)
 
 
 def _row(version: VersionRow, channel: Channel) -> CallRow:

@@ -8,14 +8,17 @@ import sys
 import typer
 
 from cli.context import CliStore, with_store
-from cli.output import hint, print_json, print_table
+from cli.output import hint, print_json, print_table, say
 from cli.variable import checked_name, newest_first, remove_row
 from cli.verb import epilog, new_app
 from runtime.errors import UsageFault
+from runtime.settings import Settings
+from runtime.store.rotation import Rotation, rotate_secrets
+from runtime.store.secrets import KEY_FILE, MAKE_A_KEY, add_key
 
 __all__ = ["app"]
 
-app = new_app("Set, list and remove secrets.")
+app = new_app("Set, list, remove and rotate secrets.")
 
 _LARGEST = 64 * 1024
 
@@ -49,6 +52,56 @@ def remove(name: str = typer.Argument(metavar="NAME", help="The secret's name.")
     """Remove a secret."""
     with_store(lambda opened: remove_row(opened, name, is_secret=True))
     hint(f"{name} is removed")
+
+
+@app.command(epilog=epilog("patchbay secret rotate --new-key"))
+def rotate(
+    new_key: bool = typer.Option(False, "--new-key", help="First make a new key in PATCHBAY_HOME."),
+    as_json: bool = typer.Option(False, "--json", help="Print one JSON object."),
+) -> None:
+    """Encrypt the secrets of all organizations with the newest key; 1 where no key opens one."""
+    if new_key:
+        _add_key()
+    rotation, keys = with_store(_rotate)
+    if as_json:
+        print_json({"rotated": rotation.rotated, "current": rotation.current, "unreadable": rotation.unreadable})
+    else:
+        _say_rotation(rotation)
+    if rotation.unreadable:
+        hint("Keep all keys. Add the one these were written with, or set them again, each with its PATCHBAY_ORG.")
+        raise typer.Exit(1)
+    if keys > 1:
+        hint(_WHEN_TO_DROP)
+
+
+_WHEN_TO_DROP = (
+    "The older keys may be dropped when every worker has been restarted with the newest in front, this command then finds "
+    "nothing left to rotate, and the calls that began before have ended."
+)
+
+
+def _add_key() -> None:
+    settings = Settings.load()
+    if settings.secret_key is not None:
+        raise UsageFault(
+            "PATCHBAY_SECRET_KEY is set, and --new-key is for the key file in PATCHBAY_HOME.",
+            remedy=f"Put a new key in front of it, with a comma between, and restart the workers: {MAKE_A_KEY}",
+        )
+    add_key(settings.make_home())
+    hint(f"A new key stands first in {settings.home / KEY_FILE}; restart workers that run, they do not know it yet.")
+
+
+async def _rotate(opened: CliStore) -> tuple[Rotation, int]:
+    keyring = opened.keyring
+    return await rotate_secrets(opened.store, keyring), len(keyring)
+
+
+def _say_rotation(rotation: Rotation) -> None:
+    say(
+        f"{rotation.rotated} rotated, {rotation.current} already under the newest key, {len(rotation.unreadable)} unreadable"
+    )
+    for secret in rotation.unreadable:
+        say(f"✗ {secret.name} of {secret.organization}: no key opens it", style="red")
 
 
 async def _set(opened: CliStore, name: str, value: str) -> None:

@@ -48,12 +48,13 @@ def list_sessions(
 
 @app.command(epilog=epilog("patchbay session show 7f3a"))
 def show(session_id: str = _ID, as_json: bool = typer.Option(False, "--json", help="Print one JSON object.")) -> None:
-    """Show one session: when, whom, how it ended and what was collected."""
+    """Show one session: when, whom, how it ended, what was collected and what an analysis made of it."""
     row = with_store(lambda opened: find_call(opened, session_id))
     if as_json:
         print_json(row)
     else:
-        print_record({**asdict(row), "variables": json.dumps(dict(row.variables), ensure_ascii=False)})
+        variables = json.dumps(dict(row.variables), ensure_ascii=False)
+        print_record({**asdict(row), "variables": variables, "analysis": None} | _analysed(row))
 
 
 @app.command(epilog=epilog("patchbay session events 7f3a --json | jq '.events[].event_type'"))
@@ -68,6 +69,19 @@ def events(session_id: str = _ID, as_json: bool = typer.Option(False, "--json", 
         [_event_line(event) for event in happened],
         empty=f"Nothing is recorded of session {row.id}.",
     )
+
+
+def _analysed(row: CallRow) -> dict[str, object]:
+    """Return what people read of the analysis: its values by name, and a fault only where there is one."""
+    if row.analysis is None:
+        return {}
+    told = {"summary": row.analysis.get("summary"), "outcome": row.analysis.get("outcome")}
+    fields = row.analysis.get("fields")
+    told |= dict(fields) if isinstance(fields, Mapping) else {}
+    return {
+        "analysis": row.analysis.get("error_code") or row.analysis.get("model"),
+        **{f"  {name}": value if isinstance(value, str | None) else _short(value) for name, value in told.items()},
+    }
 
 
 async def find_call(opened: CliStore, text: str) -> CallRow:

@@ -14,7 +14,7 @@ from runtime.harness.script import Step, parse_script
 from runtime.workflow.validation import Fault, Validation, parse_document, validate
 from tools.registry import default_registry
 
-__all__ = ["WorkflowSource", "read_script", "read_workflow"]
+__all__ = ["WorkflowSource", "read_mocks", "read_script", "read_workflow"]
 
 # A workflow of a thousand agents has 2 MB; whatever is longer is no workflow.
 _LARGEST = 16 * 1024 * 1024
@@ -62,6 +62,20 @@ def read_script(file: str) -> tuple[Step, ...]:
     except UnicodeDecodeError as error:
         raise UsageFault(f"{file}: {_not_text(data, error).message}", remedy="Save it as UTF-8 text.") from None
     return parse_script(text, file)
+
+
+def read_mocks(file: str | None) -> Any:
+    """Read FILE, JSON or YAML, that replaces tools in a test; nothing where there is none. Raises UsageFault."""
+    if file is None:
+        return {}
+    data = _read(file, "mocks.yaml")
+    try:
+        raw = parse_document(data.decode("utf-8-sig"), file)
+    except UnicodeDecodeError as error:
+        raw = _not_text(data, error)
+    if isinstance(raw, Fault):
+        raise UsageFault(f"{file}: {raw.message}", remedy=raw.remedy)
+    return raw
 
 
 def _read(file: str, example: str) -> bytes:

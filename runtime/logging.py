@@ -15,7 +15,20 @@ __all__ = ["configure_logging"]
 
 # `pii_caller` is ours, `lk.pii.transcript` LiveKit's.
 _PERSONAL = re.compile(r"(?:^|\.)pii(?:[._]|$)")
-_CHATTY = ("livekit", "asyncio", "asyncpg", "httpx", "httpcore", "openai", "hpack", "websockets", "aiohttp")
+_CHATTY = (
+    "livekit",
+    "asyncio",
+    "asyncpg",
+    "httpx",
+    "httpcore",
+    "openai",
+    "hpack",
+    "websockets",
+    "aiohttp",
+    "httpx2",
+    "httpcore2",
+    "mcp",
+)
 
 
 def configure_logging(

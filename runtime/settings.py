@@ -13,9 +13,19 @@ from typing import Annotated, Any, Literal, Self
 import platformdirs
 from dotenv.parser import parse_stream
 from dotenv.variables import parse_variables
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, Json, PlainValidator, SecretStr, ValidationError
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainValidator,
+    SecretStr,
+    ValidationError,
+    ValidationInfo,
+)
 
 from runtime.errors import UsageFault
+from runtime.mcp_setting import McpServer, read_mcp_servers
 
 __all__ = ["MASK", "AllowedHosts", "Given", "McpServer", "Settings", "Source", "child_environment", "masked_url"]
 
@@ -30,7 +40,9 @@ _GROUPS = (
 # What LiveKit's plugins read by themselves; shown by `patchbay settings` when set. Any other name in `.env` is shown too.
 _PROVIDER_VARIABLES = re.compile(r"[A-Z][A-Z0-9_]*_API_(?:KEY|SECRET)|OPENAI_BASE_URL|AZURE_(?:OPENAI|SPEECH)_[A-Z_]+")
 # Never taken from `.env`: they steer how this process and its children are loaded, and the folder may be a stranger's.
-_NEVER_EXPORTED = re.compile(r"(?:LD|DYLD|PATCHBAY)_.*|PYTHON.*|PATH|DATABASE_URL|SUPABASE_SERVICE_ROLE_KEY")
+_NEVER_EXPORTED = re.compile(
+    r"(?:LD|DYLD|PATCHBAY)_.*|PYTHON.*|PATH|DATABASE_URL|SUPABASE_(?:SERVICE_ROLE_KEY|JWT_SECRET)"
+)
 _PASSWORD = re.compile(r"(?<=://)([^:/?#@]*):.*@|(?<=[?&])((?:ssl)?password)=[^&]*", re.DOTALL)
 
 
@@ -70,16 +82,6 @@ def _host_and_port(entry: str) -> tuple[str, int]:
     return found[1].casefold().strip("[]"), int(found[2])
 
 
-class McpServer(BaseModel):
-    """A stdio MCP server of the operator's: the command that starts it, as other MCP clients write it."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    command: str = Field(min_length=1)
-    args: tuple[str, ...] = ()
-    env: Mapping[str, str] = Field(default_factory=dict, repr=False)
-
-
 @dataclass(frozen=True, slots=True, repr=False)
 class Given:
     """What was found before it was understood; blank values count as not given."""
@@ -110,6 +112,16 @@ def _hosts(value: AllowedHosts | str) -> AllowedHosts:
     return value if isinstance(value, AllowedHosts) else AllowedHosts.parse(value)
 
 
+def _embedding(text: str) -> str:
+    if not re.fullmatch(r"local|openai:\S{1,200}", text):
+        raise ValueError("it must be local, or provider:model, such as openai:text-embedding-3-small")
+    return text
+
+
+def _mcp_servers(value: object, info: ValidationInfo) -> object:
+    return read_mcp_servers(value, (info.context or {}).get("folder", Path())) if isinstance(value, str) else value
+
+
 def _address(text: str) -> str:
     if not re.fullmatch(r"[A-Za-z0-9.-]+|(?=.*:.*:)[0-9A-Fa-f:.]+(?:%\w+)?", text):
         raise ValueError("it must be an address or a name to listen on, without a port, such as 127.0.0.1 or 0.0.0.0")
@@ -132,6 +144,7 @@ class Settings(BaseModel):
     database_url: Annotated[str, _url("postgresql", "postgres")] | None = Field(alias="DATABASE_URL", default=None)
     supabase_url: Annotated[str, _url("https", "http")] | None = Field(alias="SUPABASE_URL", default=None)
     supabase_service_role_key: SecretStr | None = Field(alias="SUPABASE_SERVICE_ROLE_KEY", default=None)
+    supabase_jwt_secret: SecretStr | None = Field(alias="SUPABASE_JWT_SECRET", default=None)
     livekit_url: Annotated[str, _url("wss", "ws", "https", "http")] | None = Field(alias="LIVEKIT_URL", default=None)
     livekit_api_key: SecretStr | None = Field(alias="LIVEKIT_API_KEY", default=None)
     livekit_api_secret: SecretStr | None = Field(alias="LIVEKIT_API_SECRET", default=None)
@@ -140,8 +153,14 @@ class Settings(BaseModel):
         alias="PATCHBAY_ALLOW_PRIVATE_HOSTS", default=AllowedHosts()
     )
     org: str = Field(alias="PATCHBAY_ORG", default="local", max_length=200)
+    embedding: Annotated[str, BeforeValidator(_embedding)] | None = Field(alias="PATCHBAY_EMBEDDING", default=None)
+    embedding_base_url: Annotated[str, _url("https", "http")] | None = Field(
+        alias="PATCHBAY_EMBEDDING_BASE_URL", default=None
+    )
     agent_name: str = Field(alias="PATCHBAY_AGENT_NAME", default="patchbay", max_length=200)
-    mcp_servers: Json[dict[str, McpServer]] | dict[str, McpServer] = Field(alias="PATCHBAY_MCP_SERVERS", default={})
+    mcp_servers: Annotated[dict[str, McpServer], BeforeValidator(_mcp_servers)] = Field(
+        alias="PATCHBAY_MCP_SERVERS", default={}
+    )
     max_calls: int | None = Field(alias="PATCHBAY_MAX_CALLS", default=None, ge=1)
     drain_s: float = Field(alias="PATCHBAY_DRAIN_S", default=3600.0, ge=0, allow_inf_nan=False)
     http_host: Annotated[str, BeforeValidator(_address)] = Field(alias="PATCHBAY_HTTP_HOST", default="127.0.0.1")
@@ -164,7 +183,7 @@ class Settings(BaseModel):
             values["PATCHBAY_HOME"] = folder / os.path.expanduser(home)  # noqa: PTH111 - Path's raises where no home is known
         faults += _half_set(values)
         try:
-            settings = cls.model_validate({**values, "given": given})
+            settings = cls.model_validate({**values, "given": given}, context={"folder": folder})
         except ValidationError as error:
             raise _fault([*faults, *_explained(error, given)], folder) from None
         if faults:
@@ -284,8 +303,6 @@ def _explained(error: ValidationError, given: Given) -> list[str]:
     for found in error.errors(include_url=False, include_input=False):
         name = str(found["loc"][0])
         reason = str(found.get("ctx", {}).get("error") or found["msg"])
-        if name == "PATCHBAY_MCP_SERVERS":
-            reason = 'it must be a JSON object such as {"files": {"command": "npx", "args": ["-y", "server"]}}'
         lines.setdefault(name, f"{name} ({given.source(name)}): {reason[0].lower()}{reason[1:]}")
     return list(lines.values())
 

@@ -20,6 +20,7 @@ MAX_BODY = 256 * 1024
 MAX_REDIRECTS = 3
 
 _DEFAULT_PORTS = {"http": 80, "https": 443}
+_PASSING = frozenset({408, 429, 500, 502, 503, 504})
 _KEPT_HEADERS = ("accept", "accept-encoding", "user-agent")
 
 
@@ -34,9 +35,9 @@ async def fetch(client: httpx.AsyncClient, request: httpx.Request) -> Json:
     except AddressRefused as error:
         raise ToolError("address_refused", "This service may not be asked from here.") from error
     except httpx.TimeoutException as error:
-        raise ToolError("timeout", "The service did not answer in time.") from error
+        raise ToolError("timeout", "The service did not answer in time.", passing=True) from error
     except (httpx.TransportError, httpx.InvalidURL) as error:
-        raise ToolError("unreachable", "The service cannot be reached at the moment.") from error
+        raise ToolError("unreachable", "The service cannot be reached at the moment.", passing=True) from error
 
 
 async def _follow(client: httpx.AsyncClient, request: httpx.Request) -> Json:
@@ -74,7 +75,7 @@ def _is_upgrade(before: httpx.URL, after: httpx.URL) -> bool:
 async def _answer(response: httpx.Response) -> Json:
     if not response.is_success:
         status = response.status_code
-        raise ToolError(f"http_{status}", f"The service answered {status}.")
+        raise ToolError(f"http_{status}", f"The service answered {status}.", passing=status in _PASSING)
     body = await _body(response)
     kind = response.headers.get("content-type", "").partition(";")[0].strip().casefold()
     if not body.strip():

@@ -61,6 +61,10 @@ class HttpRequest(Tool[HttpRequestConfig]):
     def parameters(self) -> Mapping[str, Json]:
         return self.config.parameters
 
+    def is_repeatable(self, arguments: Mapping[str, Json]) -> bool:
+        del arguments
+        return self.config.method in {"GET", "PUT", "DELETE"}  # what HTTP calls idempotent
+
     async def run(self, arguments: Mapping[str, Json], context: ToolContext) -> ToolResult:
         values = context.names(arguments)
         answer = await fetch(context.http, self._request(values, context))

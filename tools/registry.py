@@ -4,42 +4,94 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from importlib.metadata import EntryPoint, entry_points
+from dataclasses import dataclass
+from importlib.metadata import entry_points
 from typing import Any
 
 import structlog
 from pydantic import ValidationError
 
 from runtime.workflow.faults import suggestion
+from runtime.workflow.validation.catalogues import BUILT_IN_TOOLS
 from tools.base import Tool
 from tools.end_call import EndCall
 from tools.http_request import HttpRequest
+from tools.knowledge_search import KnowledgeSearch
+from tools.mcp_tool import McpTool
+from tools.plugins import GROUP, Plugin, PluginFault, load_plugins
+from tools.schema import checked_schema
 from tools.send_dtmf import SendDtmf
+from tools.supabase_query import SupabaseQuery
+from tools.supabase_rpc import SupabaseRpc
 from tools.transfer_call import TransferCall
 from tools.wait import Wait
+from tools.webhook import Webhook
 
-__all__ = ["GROUP", "Registry", "default_registry"]
+__all__ = ["GROUP", "Entry", "Registry", "default_registry", "load_registry"]
 
 Json = Any
-GROUP = "patchbay.tools"
 
-_BUILT_IN: tuple[type[Tool[Any]], ...] = (EndCall, HttpRequest, SendDtmf, TransferCall, Wait)
+_BUILT_IN: tuple[type[Tool[Any]], ...] = (
+    EndCall,
+    HttpRequest,
+    KnowledgeSearch,
+    McpTool,
+    SendDtmf,
+    SupabaseQuery,
+    SupabaseRpc,
+    TransferCall,
+    Wait,
+    Webhook,
+)
 # Named by the config format, and not built yet: a config may hold them, a run says so.
-_LATER = frozenset({"supabase_query", "supabase_rpc", "mcp", "knowledge_search", "webhook"})
+_LATER: frozenset[str] = frozenset()
+_RESERVED = frozenset(BUILT_IN_TOOLS)
 
 _log = structlog.get_logger("tools")
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A type that a config may name. `package` is empty for what is built in; `tool` None for what is not built yet."""
+
+    tool_type: str
+    tool: type[Tool[Any]] | None
+    package: str = ""
+    version: str = ""
 
 
 class Registry:
     """Tools by their type. It is validation's `ToolCatalogue` too."""
 
-    def __init__(self, tools: Iterable[type[Tool[Any]]], *, later: Collection[str] = ()) -> None:
+    def __init__(
+        self,
+        tools: Iterable[type[Tool[Any]]],
+        *,
+        later: Collection[str] = (),
+        plugins: Iterable[Plugin] = (),
+        faults: Iterable[PluginFault] = (),
+    ) -> None:
         self._tools = {tool.tool_type: tool for tool in tools}
+        self._plugins = {plugin.tool.tool_type: plugin for plugin in plugins}
+        self._tools |= {tool_type: plugin.tool for tool_type, plugin in self._plugins.items()}
         self._later = frozenset(later) - self._tools.keys()
+        self._faults = tuple(faults)
 
-    def tool_types(self) -> Collection[str]:
+    def entries(self) -> Sequence[Entry]:
+        """Return every type with where it comes from, in order of the types."""
+        return tuple(self._entry(tool_type) for tool_type in sorted(self.tool_types()))
+
+    def reserved(self) -> Collection[str]:
+        """Return every type that a new plugin cannot have."""
+        return self.tool_types() | _RESERVED
+
+    def faults(self) -> Sequence[PluginFault]:
+        """Return the installed plugins that could not be used, each with the reason and the remedy."""
+        return self._faults
+
+    def tool_types(self) -> frozenset[str]:
         """Return every type a config may name, also those that are not available yet."""
-        return self._tools.keys() | self._later
+        return self._later.union(self._tools)
 
     def is_available(self, tool_type: str) -> bool:
         return tool_type in self._tools
@@ -50,12 +102,14 @@ class Registry:
         if tool is None:
             return ()
         try:
-            tool(tool.Config.model_validate(config))
+            self._check_schema(tool(tool.Config.model_validate(config)))
         except ValidationError as error:
             found = [_sentence(tool, each) for each in error.errors(include_url=False, include_input=False)]
             return tuple(dict(reversed(found)).items())  # one for each place: the first
         except ValueError as error:
             return (((), str(error)),)
+        except Exception as error:  # noqa: BLE001 - a plugin's constructor is somebody else's code
+            return (((), f"the tool itself broke over it: {type(error).__name__}: {error}."),)
         return ()
 
     def make(self, tool_type: str, config: Mapping[str, Json]) -> Tool[Any] | None:
@@ -64,40 +118,41 @@ class Registry:
         Raises ValueError for a config that does not fit, which validation has found before.
         """
         tool = self._tools.get(tool_type)
-        return None if tool is None else tool(tool.Config.model_validate(config))
+        if tool is None:
+            return None
+        try:
+            return tool(tool.Config.model_validate(config))
+        except ValueError:
+            raise
+        except Exception as error:
+            raise ValueError(f"the tool itself broke over its config: {type(error).__name__}") from error
+
+    def _entry(self, tool_type: str) -> Entry:
+        plugin = self._plugins.get(tool_type)
+        if plugin is None:
+            return Entry(tool_type, self._tools.get(tool_type))
+        return Entry(tool_type, plugin.tool, plugin.package, plugin.version)
+
+    def _check_schema(self, tool: Tool[Any]) -> None:
+        """Raise ValueError where a plugin's parameters are no JSON Schema; those of built-in tools are."""
+        if tool.tool_type in self._plugins:
+            checked_schema(dict(tool.parameters()))
 
 
 @functools.cache
 def default_registry() -> Registry:
     """Return the registry of this process: the built-in tools and those of the installed plugin packages."""
-    return Registry((*_BUILT_IN, *_plugins(entry_points(group=GROUP))), later=_LATER)
+    registry = load_registry()
+    for fault in registry.faults():
+        _log.warning("tool_plugin_unusable", plugin=fault.plugin, package=fault.package, reason=fault.reason)
+    return registry
 
 
-def _plugins(points: Iterable[EntryPoint]) -> list[type[Tool[Any]]]:
-    taken = {tool.tool_type for tool in _BUILT_IN} | _LATER
-    found: list[type[Tool[Any]]] = []
-    for point in points:
-        tool = _loaded(point)
-        if tool is None:
-            continue
-        if tool.tool_type in taken:
-            _log.warning("tool_type_taken", tool_type=tool.tool_type, plugin=point.value)
-            continue
-        taken.add(tool.tool_type)
-        found.append(tool)
-    return found
-
-
-def _loaded(point: EntryPoint) -> type[Tool[Any]] | None:
-    try:
-        tool = point.load()
-    except Exception as error:  # noqa: BLE001 - somebody else's module; the others are to work all the same
-        _log.warning("tool_plugin_unusable", plugin=point.value, reason=f"{type(error).__name__}: {error}")
-        return None
-    if not isinstance(tool, type) or not issubclass(tool, Tool) or not hasattr(tool, "tool_type"):
-        _log.warning("tool_plugin_unusable", plugin=point.value, reason="it is no patchbay.Tool with a tool_type")
-        return None
-    return tool
+def load_registry() -> Registry:
+    """Return a registry made anew; `default_registry` is the one that calls run on."""
+    taken = _RESERVED | _LATER | {tool.tool_type for tool in _BUILT_IN}
+    plugins, faults = load_plugins(entry_points(group=GROUP), taken)
+    return Registry(_BUILT_IN, later=_LATER, plugins=plugins, faults=faults)
 
 
 def _sentence(tool: type[Tool[Any]], found: Mapping[str, Any]) -> tuple[tuple[str | int, ...], str]:

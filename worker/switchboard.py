@@ -44,6 +44,7 @@ class Switchboard:
         self._draining = False
         self._fewer = asyncio.Event()
         self._watchers: list[Callable[[CallLog], None]] = []
+        self._stored: Callable[[], None] = _nothing
 
     # ------------------------------------------------------------ admission
 
@@ -72,6 +73,10 @@ class Switchboard:
     def watch(self, watcher: Callable[[CallLog], None]) -> None:
         """Have `watcher` called with the log of every call, before its first event."""
         self._watchers.append(watcher)
+
+    def on_stored(self, stored: Callable[[], None]) -> None:
+        """Have `stored` called whenever a call has ended and its row is closed."""
+        self._stored = stored
 
     @contextmanager
     def counted(self) -> Iterator[None]:
@@ -128,6 +133,7 @@ class Switchboard:
             raise
         finally:
             self._of[received.organization_id] -= received.is_counted
+            self._stored()
             await self._save_test(leg.request.test_session_id, received, events)
 
     @contextmanager
@@ -204,3 +210,7 @@ class Switchboard:
         except TimeoutError:
             return False
         return True
+
+
+def _nothing() -> None:
+    """Nobody waits for calls to be stored."""

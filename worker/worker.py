@@ -13,15 +13,17 @@ from prometheus_client import CollectorRegistry
 
 from runtime.addresses import is_loopback
 from runtime.errors import ConfigRefused, PatchbayError, UsageFault
+from runtime.session.call_session import SystemClock
 from runtime.session.event_log import EventLog
 from runtime.session.ports import OrganizationRow, Store
 from runtime.settings import Settings
 from runtime.store.opening import open_settings_store
-from runtime.store.secrets import open_keyring
+from runtime.store.secrets import Keyring, open_keyring
+from runtime.tasks import cancel_and_wait, spawn
+from runtime.voice.analyst import ModelAnalyst, workshop_providers
 from runtime.voice.composing import Workshop
-from tools.guard import open_client
-from tools.registry import default_registry
-from tools.runner import Runner
+from tools.after_call import open_reader
+from tools.opening import open_tools
 from worker.capacity import most_calls
 from worker.child import Status
 from worker.directory import Apologise, Directory, open_directory
@@ -125,7 +127,11 @@ async def open_worker(settings: Settings, lines: Lines, *, offline: bool = False
         observers = await stack.enter_async_context(
             observing(settings.otlp_endpoint, version=installed_version("patchbay"), registry=CollectorRegistry())
         )
-        workshop = await _workshop(stack, settings, log, offline=offline)
+        key = settings.secret_key
+        keyring = open_keyring(key.get_secret_value() if key else None, settings.home)
+        workshop = await _workshop(stack, settings, store, log, keyring, offline=offline)
+        asked = workshop_providers(workshop, store.variables, SystemClock(), offline=offline)
+        reader = await stack.enter_async_context(open_reader(store, keyring, settings, analyst=ModelAnalyst(asked)))
         if lines.loopback_models:
             named = workshop.allowed
             workshop = replace(workshop, allowed=lambda host, port: is_loopback(host) or named(host, port))
@@ -147,6 +153,8 @@ async def open_worker(settings: Settings, lines: Lines, *, offline: bool = False
             max_calls=most_calls(settings, rooms=lines.rooms),
         )
         faults.tell(board, observers)
+        board.on_stored(reader.nudge)
+        stack.push_async_callback(cancel_and_wait, spawn(reader.run(), name="after-call reader"))
         stack.enter_context(watched_loop(observers.loop_monitor(log)))
         worker = Worker(settings, store, organization, log, directory, board)
         stack.callback(board.stop_taking)
@@ -177,15 +185,15 @@ async def _end_calls(board: Switchboard) -> None:
     await board.drain(0)
 
 
-async def _workshop(stack: AsyncExitStack, settings: Settings, log: EventLog, *, offline: bool) -> Workshop:
-    key = settings.secret_key
-    keyring = open_keyring(key.get_secret_value() if key else None, settings.home)
-    client = await stack.enter_async_context(open_client(settings.allow_private_hosts.allows))
+async def _workshop(
+    stack: AsyncExitStack, settings: Settings, store: Store, log: EventLog, keyring: Keyring, *, offline: bool
+) -> Workshop:
+    tools = await stack.enter_async_context(open_tools(settings, store))
     return Workshop(
         log=log,
         encrypt=keyring.encrypt,
         decrypt=keyring.decrypt,
-        runner=lambda secrets, phone: Runner(default_registry(), http=client, secrets=secrets, telephone=phone),
+        runner=tools.runner,
         allowed=settings.allow_private_hosts.allows,
         runtime_version=installed_version("patchbay"),
         offline=offline,

@@ -341,6 +341,8 @@ class ToolSucceeded(ToolFact):
     event_type = "tool_succeeded"
     duration_ms: int
     result_preview: str = ""
+    sources: tuple[Mapping[str, Json], ...] = ()
+    """Where the answer comes from: a document of a knowledge base each, with its passage and score."""
 
 
 class ToolFailed(ToolFact):

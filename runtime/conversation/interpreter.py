@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, assert_never
 
 from runtime.conversation import events as ev
-from runtime.conversation import keypad, paths, prompts, telephone
+from runtime.conversation import keypad, masking, paths, prompts, telephone
 from runtime.conversation.commands import AskModel, CancelTimer, Close, HangUp, Say, StartTimer
 from runtime.conversation.scene import Reply, Scene, Step
 from runtime.conversation.state import APOLOGY, CallState
@@ -201,7 +201,8 @@ def _remember(scene: Scene, signal: ev.ValuesGiven) -> Reply:
 
 
 def _tool_asked(scene: Scene, signal: ev.ToolAsked) -> Reply:
-    if signal.stay != scene.state.stay or scene.state.ending or scene.state.agent_id is None:
+    nowhere = scene.state.agent_id is None and not signal.at_start
+    if signal.stay != scene.state.stay or scene.state.ending or nowhere:
         return Reply(
             "The conversation has moved on; this was not done.", accepted=False, moved=True, needs_answer=False
         )
@@ -230,21 +231,29 @@ def _tool_returned(scene: Scene, signal: ev.ToolReturned) -> Reply:
         "tool_type": started.tool_type,
         "name": started.name,
     }
-    common |= {"mocked": started.mocked, "duration_ms": signal.duration_ms, "result_preview": signal.result_preview}
+    common |= {"mocked": started.mocked, "duration_ms": signal.duration_ms, "result_preview": _preview(scene, signal)}
     here = running.stay == scene.state.stay
     scene.cause = running.seq
     if signal.ok:
-        scene.record(ev.ToolSucceeded, **common)
+        scene.record(ev.ToolSucceeded, **common, sources=list(signal.sources))
     else:
         scene.record(ev.ToolFailed, **common, error_code=signal.error_code)
     if not here or scene.state.ending:
         return Reply("The conversation has moved on.", moved=True, needs_answer=False)
     offer_found(scene, started, signal.assigned)
+    if scene.state.agent_id is None:
+        return Reply("")
     paths.rearm_silence(scene)
     asked = signal.request_path_id is not None and paths.request_by_engine(scene, signal.request_path_id, "tool")
     if asked or paths.settle(scene):
         return Reply("The conversation has moved on.", moved=True, needs_answer=False)
     return Reply("")
+
+
+def _preview(scene: Scene, signal: ev.ToolReturned) -> str:
+    """Return what the event shows of a result; one that brings a sensitive value shows nothing."""
+    specs = (scene.spec(name) for name in signal.assigned)
+    return masking.MASK if any(spec is not None and spec.sensitive for spec in specs) else signal.result_preview
 
 
 def _timer(scene: Scene, signal: ev.TimerFired) -> None:

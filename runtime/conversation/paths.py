@@ -248,7 +248,7 @@ def enter(scene: Scene, agent_id: str, cause: ev.Cause, path_id: str | None) -> 
     """Record the arrival; an automatic path that holds at once is followed before anybody speaks."""
     agent = scene.workflow.agents[agent_id]
     scene.record(ev.AgentEntered, agent_id=agent_id, agent_name=agent.name, cause=cause, path_id=path_id)
-    if settle(scene):
+    if (cause == "entry" and _wanted_at_start(scene)) or settle(scene):
         return
     text, ask_model = prompts.arrival(scene, agent, cause)
     scene.said.append(text)
@@ -263,6 +263,16 @@ def enter(scene: Scene, agent_id: str, cause: ev.Cause, path_id: str | None) -> 
     )
     if not text and not ask_model:
         rearm_silence(scene)
+
+
+def _wanted_at_start(scene: Scene) -> bool:
+    """Request the paths that the tools of `session.on_start` ask for; the first that is taken wins."""
+    for tool in scene.workflow.on_start:
+        succeeded = scene.state.at_start.get(tool.function_name)
+        path_id = tool.on_success_path_id if succeeded else tool.on_failure_path_id
+        if succeeded is not None and path_id is not None and request_by_engine(scene, path_id, "tool"):
+            return True
+    return False
 
 
 def settle(scene: Scene) -> bool:

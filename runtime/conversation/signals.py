@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -64,7 +64,7 @@ class CallBegan(_Signal):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CallAnswered(_Signal):
-    """The other side of a call that goes out has picked up."""
+    """The call has been answered: by us, or by the other side where it goes out."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,9 +128,10 @@ class PathAsked(_Signal):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ToolAsked(_Signal):
-    """The model calls a tool."""
+    """The model calls a tool; or, `at_start`, the session does before there is an agent."""
 
     stay: int
+    at_start: bool = False
     tool_call_id: str
     tool_type: str
     name: str
@@ -147,6 +148,7 @@ class ToolReturned(_Signal):
     duration_ms: int
     result_preview: str = ""
     error_code: str = ""
+    sources: Sequence[Mapping[str, Json]] = ()
     assigned: Mapping[str, Json] = field(default_factory=dict)
     request_path_id: str | None = None
 

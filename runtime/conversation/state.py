@@ -101,6 +101,8 @@ class CallState:
     silences: int = 0
     spoken: int = 0
     tools: Mapping[str, Running] = field(default_factory=dict)
+    at_start: Mapping[str, bool] = field(default_factory=dict)
+    """What ran before the first agent, by name, and whether it succeeded."""
     transfer: ev.TransferStarted | None = None
     failed: frozenset[str] = frozenset()
     """Paths whose transfer failed: the engine does not take them by itself again."""
@@ -336,12 +338,18 @@ def _(fact: ev.ToolSucceeded, state: CallState) -> CallState:
     running = state.tools.get(fact.tool_call_id)
     told = json.dumps(dict(running.fact.arguments)) if running else ""
     found = (*state.found, (fact.result_preview, told))[-MAX_HEARD:] if fact.result_preview else state.found
-    return _with(state, tools=_without(state.tools, fact.tool_call_id), found=found)
+    return _with(state, tools=_without(state.tools, fact.tool_call_id), found=found, at_start=_at_start(state, fact))
 
 
 @_apply.register
 def _(fact: ev.ToolFailed, state: CallState) -> CallState:
-    return _with(state, tools=_without(state.tools, fact.tool_call_id))
+    return _with(state, tools=_without(state.tools, fact.tool_call_id), at_start=_at_start(state, fact))
+
+
+def _at_start(state: CallState, fact: ev.ToolSucceeded | ev.ToolFailed) -> Mapping[str, bool]:
+    if fact.agent_id is not None:
+        return state.at_start
+    return {**state.at_start, fact.name: isinstance(fact, ev.ToolSucceeded)}
 
 
 @_apply.register

@@ -76,10 +76,14 @@ def ask(scene: Scene, signal: ev.HangUpAsked | ev.TransferAsked | ev.HoldAsked) 
 
 
 def _answered(scene: Scene) -> None:
-    """The other side has picked up: it says hello first, as people do."""
-    if scene.state.agent_id is None:
-        scene.order(StartTimer("max_duration", scene.workflow.session.max_duration_s))
+    """We have picked up and speak first; or the other side has, and says hello first, as people do."""
+    if scene.state.agent_id is not None or scene.state.ending:
+        return
+    scene.order(StartTimer("max_duration", scene.workflow.session.max_duration_s))
+    if scene.state.direction == "outbound":
         scene.order(StartTimer("hello", HELLO_S))
+    else:
+        paths.enter(scene, scene.workflow.entry.id, "entry", None)
 
 
 def hello_over(scene: Scene) -> None:

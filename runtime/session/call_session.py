@@ -14,18 +14,17 @@ import structlog
 
 from runtime.conversation import commands as do
 from runtime.conversation import events as ev
-from runtime.conversation import masking, prompts
 from runtime.conversation.interpreter import advance
 from runtime.conversation.scene import Reply, Scene
 from runtime.conversation.state import CallState
 from runtime.session.event_log import CallLog
-from runtime.session.ports import CallRow, Clock, Line, TimerHandle, ToolCall, ToolOutcome, ToolRunner
+from runtime.session.ports import CallRow, Clock, Line, TimerHandle, ToolRunner
+from runtime.session.tool_runs import ToolAnswer, ToolRuns
 from runtime.workflow.graph import CompiledTool, Workflow
 
 __all__ = ["CallSession", "SystemClock", "ToolAnswer"]
 
 Json = Any
-FILLER_S = 0.8
 _log = structlog.get_logger("call_session")
 
 
@@ -87,16 +86,8 @@ class _Timer:
             self.handle.cancel()
 
 
-@dataclass(frozen=True, slots=True)
-class ToolAnswer:
-    """What a model reads of a tool, and whether it is still its turn to say something about it."""
-
-    text: str
-    needs_answer: bool
-
-
 class CallSession:
-    """Drives one call. All methods but `run_tool` and `ended` are synchronous and belong to one event loop."""
+    """Drives one call. All methods but those that run tools and `ended` are synchronous and belong to one event loop."""
 
     def __init__(  # noqa: PLR0913 - the parts of a call, each by name
         self,
@@ -126,6 +117,7 @@ class CallSession:
         self._cost: float | None = None
         self._watchers: list[Callable[[CallState], None]] = []
         self._waiters: list[asyncio.Future[None]] = []
+        self._runs = ToolRuns(self)
 
     # ------------------------------------------------------------ reading
 
@@ -179,6 +171,8 @@ class CallSession:
 
     def _advance(self, signal: ev.Signal) -> Reply | None:
         step = advance(self.workflow, self._state, signal, self.workspace)
+        if isinstance(signal, ev.SpeechCutOff | ev.TurnHeard):
+            self._runs.interrupted()
         for fact in step.facts:
             self._record(fact)
         self._state = step.state
@@ -257,82 +251,22 @@ class CallSession:
     # ------------------------------------------------------------ tools
 
     async def run_tool(
-        self, tool: CompiledTool, tool_call_id: str, arguments: Mapping[str, Json], stay: int
+        self, tool: CompiledTool, function: str, tool_call_id: str, arguments: Mapping[str, Json], stay: int
     ) -> ToolAnswer:
-        """Run a tool for the model: started, run under its timeout, ended; every step is an event."""
-        if fault := self.tools.faults(tool, arguments):
-            return ToolAnswer(fault, needs_answer=True)
-        kind, name = tool.tool.tool_type, tool.function_name
-        while tool_call_id in self._state.tools:  # some servers number the calls of each answer anew
-            tool_call_id += "'"
-        asked = self.submit(
-            ev.ToolAsked(
-                at=self.instant(),
-                stay=stay,
-                tool_call_id=tool_call_id,
-                tool_type=kind,
-                name=name,
-                arguments=arguments,
-            )
-        )
-        if asked is None or not asked.accepted:
-            return ToolAnswer(asked.text if asked else "", needs_answer=asked is not None and asked.needs_answer)
-        began = self.clock.monotonic()
-        filler = self.clock.call_later(FILLER_S, lambda: self._say_while_running(tool, tool_call_id, stay))
-        try:
-            outcome = await self.tools.run(self._tool_call(tool, tool_call_id, arguments))
-        finally:
-            filler.cancel()
-        reply = self.submit(
-            ev.ToolReturned(
-                at=self.instant(),
-                tool_call_id=tool_call_id,
-                ok=not outcome.error_code,
-                duration_ms=round((self.clock.monotonic() - began) * 1000),
-                result_preview=outcome.preview,
-                error_code=outcome.error_code,
-                assigned=outcome.assigned,
-                request_path_id=tool.on_failure_path_id if outcome.error_code else tool.on_success_path_id,
-            )
-        )
-        asked_for = self._of_telephone(outcome, stay)
-        if asked_for is not None and reply is not None and not reply.moved:
-            reply = self.submit(asked_for)
-        return ToolAnswer(self._for_model(outcome.text), needs_answer=reply is not None and reply.needs_answer)
+        """Run a tool for the model; every step is an event."""
+        return await self._runs.run(tool, function, tool_call_id, arguments, stay)
 
-    def _of_telephone(self, outcome: ToolOutcome, stay: int) -> ev.Signal | None:
-        """Return what a tool wants of the telephone."""
-        at, say = self.instant(), outcome.say or None
-        if outcome.hang_up:
-            return ev.HangUpAsked(at=at, stay=stay, say=say)
-        if outcome.transfer_to:
-            return ev.TransferAsked(at=at, stay=stay, to=outcome.transfer_to, say=say)
-        return ev.HoldAsked(at=at, stay=stay, seconds=outcome.hold_s) if outcome.hold_s else None
+    async def run_on_start(self) -> None:
+        """Run what the session does before its first agent speaks; the call has begun."""
+        await self._runs.start()
 
-    def _for_model(self, text: str) -> str:
-        """Take out of a tool's answer the sensitive values that were keyed: they never reach a model."""
-        for name, known in self._state.known.items():
-            if self.workflow.variables[name].sensitive and known.source == "dtmf":
-                text = text.replace(str(known.value), masking.MASK)
-        return text
+    def interrupt_tools(self) -> None:
+        """Give up the runs that are to be given up when the caller speaks."""
+        self._runs.interrupted()
 
-    def _say_while_running(self, tool: CompiledTool, tool_call_id: str, stay: int) -> None:
-        """A tool that takes its time is talked over; a quick one stays quiet."""
-        text = prompts.spoken(self.view(), tool.say_while_running)
-        if text and tool_call_id in self._state.tools and self._state.stay == stay and not self._state.ending:
-            self._to_line(do.Say(text))
-
-    def _tool_call(self, tool: CompiledTool, tool_call_id: str, arguments: Mapping[str, Json]) -> ToolCall:
-        state = self._state
-        return ToolCall(
-            tool=tool,
-            tool_call_id=tool_call_id,
-            arguments=arguments,
-            variables=state.values,
-            caller={"number": state.caller or "", "dialled": state.dialled or ""},
-            call={"id": state.session_id, "channel": state.channel, "direction": state.direction},
-            workspace=self.workspace,
-        )
+    def order(self, command: do.Command) -> None:
+        """Have the line do something that no signal led to."""
+        self._to_line(command)
 
     # ------------------------------------------------------------ the end
 

@@ -9,11 +9,12 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from runtime.errors import StoreUnreachable
+from runtime.session.outbox_ports import Outbox
 
 if TYPE_CHECKING:  # the rules take half a second to import, and a command that only reads rows needs none of them
     from runtime.conversation.commands import Command
     from runtime.conversation.events import Usage
-    from runtime.workflow.graph import CompiledTool
+    from runtime.workflow.graph import CompiledTool, Workflow
 
 __all__ = [
     "CallRow",
@@ -27,6 +28,7 @@ __all__ = [
     "OrganizationLoad",
     "OrganizationRow",
     "PublishedRow",
+    "RunnerOrder",
     "SessionStatus",
     "Store",
     "Telephone",
@@ -97,7 +99,10 @@ class WorkspaceVariableRow:
 
 @dataclass(frozen=True, slots=True)
 class CallRow:
-    """A `call_session` row. Times are aware UTC datetimes; `cost` is in the price table's currency or null."""
+    """A `call_session` row. Times are aware UTC datetimes; `cost` is in the price table's currency or null.
+
+    `analysis` is what `stored_analysis` makes (`runtime.session.analysis`), None before the call was analysed.
+    """
 
     id: str
     organization_id: str
@@ -118,6 +123,7 @@ class CallRow:
     end_reason: str | None = None
     cost: float | None = None
     variables: Mapping[str, Json] = field(default_factory=dict)
+    analysis: Mapping[str, Json] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,7 +228,7 @@ class NotNotified(StoreUnreachable):
     """The store answers, but what it has to tell by itself does not arrive: changes have to be asked for."""
 
 
-class Store(Protocol):
+class Store(Outbox, Protocol):
     """Where workflows are read from and events go to. Every method raises `StoreUnreachable` when the store is away.
 
     A method that reads one thing by name or id raises `NotFound` (naming what there is) where it does not exist.
@@ -255,6 +261,10 @@ class Store(Protocol):
     async def set_variable(self, organization_id: str, name: str, value: str, *, is_secret: bool) -> None: ...
 
     async def remove_variable(self, organization_id: str, name: str) -> None: ...
+
+    async def replace_secret(self, organization_id: str, name: str, old: str, new: str) -> bool:
+        """Put the token `new` in the place of `old`; False, and nothing changed, where the secret holds another by now."""
+        ...
 
     async def variables(self, organization_id: str) -> list[WorkspaceVariableRow]: ...
 
@@ -303,6 +313,10 @@ class Store(Protocol):
 
     async def close_call(self, row: CallRow) -> None:
         """Write ended_at, status, end_reason, variables, answered_at and cost, and delete the call's secrets. Idempotent."""
+        ...
+
+    async def save_analysis(self, session_id: str, analysis: Mapping[str, Json]) -> None:
+        """Write `call_session.analysis`, over what stood there; nothing else of the row changes."""
         ...
 
     async def call(self, session_id: str) -> CallRow: ...
@@ -381,14 +395,28 @@ class Telephone(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class RunnerOrder:
+    """Whose tools are to be run. `secrets` are plain; `mocks` is the content of a test's mocks, empty where there are none."""
+
+    organization_id: str
+    workflow: Workflow
+    workflow_id: str | None = None
+    secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
+    workspace: Mapping[str, str] = field(default_factory=dict)
+    telephone: Telephone | None = field(default=None, repr=False)
+    mocks: Mapping[str, Json] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class ToolCall:
-    """One call of a tool. `deadline_s` is its timeout; `tool_call_id` serves as idempotency key.
+    """One call of a tool, by the name of one of its functions; `tool_call_id` serves as idempotency key.
 
     `variables` are the known values by name; `caller` has `number` and `dialled`; `workspace` the plain workspace
     variables. Secrets are not here: the runner has its own way to them.
     """
 
     tool: CompiledTool
+    function: str
     tool_call_id: str
     arguments: Mapping[str, Json]
     variables: Mapping[str, Json]
@@ -414,16 +442,28 @@ class ToolOutcome:
     transfer_to: str = ""
     hold_s: float = 0.0
     say: str = ""
+    sources: Sequence[Mapping[str, Json]] = ()
 
 
 class ToolRunner(Protocol):
     """Runs the tools of a workflow. It never raises into the call."""
 
-    def schema(self, tool: CompiledTool) -> dict[str, Json]:
-        """Return the function as a model is offered it: `name`, `description`, `parameters` (JSON Schema)."""
+    async def prepare(self, tools: Sequence[CompiledTool]) -> Sequence[tuple[CompiledTool, str]]:
+        """Get tools ready, bounded in time; return those that could not, each with an error code. Asked twice it repeats only those."""
         ...
 
-    def faults(self, tool: CompiledTool, arguments: Mapping[str, Json]) -> str:
+    def schemas(self, tool: CompiledTool) -> Sequence[dict[str, Json]]:
+        """Return the functions as a model is offered them: `name`, `description`, `parameters` (JSON Schema).
+
+        Most tools are one function; one that is not ready is none.
+        """
+        ...
+
+    def is_mocked(self, tool: CompiledTool, function: str | None = None) -> bool:
+        """Whether results of a test stand in for the tool, or for this function of it."""
+        ...
+
+    def faults(self, tool: CompiledTool, function: str, arguments: Mapping[str, Json]) -> str:
         """Return what is wrong with the arguments, in words a model can act on; empty when nothing is."""
         ...
 

@@ -14,6 +14,7 @@ __all__ = [
     "AWAY",
     "REFUSED",
     "no_call",
+    "no_delivery",
     "no_number",
     "no_organization",
     "no_published",
@@ -70,6 +71,10 @@ def no_version(version_id: str) -> NotFound:
 
 def no_call(session_id: str) -> NotFound:
     return NotFound(f"There is no session '{session_id}'.", remedy="See: patchbay session list")
+
+
+def no_delivery(delivery_id: str) -> NotFound:
+    return NotFound(f"There is no webhook delivery '{delivery_id}'.", remedy="See: patchbay webhooks list")
 
 
 def no_variable(name: str, known: Iterable[str]) -> NotFound:

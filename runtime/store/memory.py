@@ -20,13 +20,15 @@ from runtime.session.ports import (
     WorkspaceVariableRow,
 )
 from runtime.store import faults
+from runtime.store.memory_after_call import AfterCalls
+from runtime.store.memory_analysis import Analyses
 from runtime.store.memory_numbers import Numbers
 from runtime.store.memory_tables import kept
 
 __all__ = ["MemoryStore"]
 
 
-class MemoryStore(Numbers):
+class MemoryStore(AfterCalls, Analyses, Numbers):
     """A `Store` that forgets. While `away` is true every method raises `StoreUnreachable`."""
 
     async def ensure_organization(self, name: str) -> OrganizationRow:
@@ -109,6 +111,14 @@ class MemoryStore(Numbers):
             raise faults.no_variable(name, [variable.name for variable in await self.variables(organization_id)])
         self._tell("workspace_variable", organization_id)
 
+    async def replace_secret(self, organization_id: str, name: str, old: str, new: str) -> bool:
+        self._reach()
+        row = self._variables.get((organization_id, name))
+        if row is None or not row.is_secret or row.value != old:
+            return False
+        await self.set_variable(organization_id, name, new, is_secret=True)
+        return True
+
     async def variables(self, organization_id: str) -> list[WorkspaceVariableRow]:
         self._reach()
         return [row for (owner, _), row in sorted(self._variables.items()) if owner == organization_id]
@@ -142,6 +152,7 @@ class MemoryStore(Numbers):
             answered_at=row.answered_at,
             cost=row.cost,
         )
+        self._remember_after_call(self._calls[row.id])
         self._events[row.id] = {seq: replace(event, secret=None) for seq, event in self._events[row.id].items()}
 
     async def call(self, session_id: str) -> CallRow:

@@ -16,12 +16,14 @@ from runtime.session.ports import (
 )
 from runtime.store import faults, queries, rows
 from runtime.store.pool import Connection
+from runtime.store.postgres_after_call import AfterCalls
+from runtime.store.postgres_analysis import Analyses
 from runtime.store.postgres_numbers import Numbers, workflow_id_of
 
 __all__ = ["PostgresStore"]
 
 
-class PostgresStore(Numbers):
+class PostgresStore(AfterCalls, Analyses, Numbers):
     """A `Store` on the database of `url`. Connects at the first use, and again after a connection was lost."""
 
     async def ensure_organization(self, name: str) -> OrganizationRow:
@@ -82,6 +84,9 @@ class PostgresStore(Numbers):
     async def remove_variable(self, organization_id: str, name: str) -> None:
         if not await self.fetch(queries.VARIABLE_REMOVE, organization_id, name):
             raise faults.no_variable(name, [variable.name for variable in await self.variables(organization_id)])
+
+    async def replace_secret(self, organization_id: str, name: str, old: str, new: str) -> bool:
+        return bool(await self.fetch(queries.VARIABLE_REPLACE, organization_id, name, old, new))
 
     async def variables(self, organization_id: str) -> list[WorkspaceVariableRow]:
         return [WorkspaceVariableRow(**row) for row in await self.fetch(queries.VARIABLES, organization_id)]

@@ -32,6 +32,10 @@ values ($1, $2, case when $4 then null else $3 end, case when $4 then $3 end)
 on conflict (organization_id, name) do update set value = excluded.value, secret = excluded.secret
 """
 VARIABLE_REMOVE = "delete from public.workspace_variable where organization_id = $1 and name = $2 returning name"
+VARIABLE_REPLACE = """
+update public.workspace_variable set secret = $4
+where organization_id = $1 and name = $2 and secret = $3 returning name
+"""
 VARIABLES = """
 select name, coalesce(secret, value) as value, is_secret, updated_at
 from public.workspace_variable where organization_id = $1 order by name
@@ -97,9 +101,10 @@ update public.call_session
 set ended_at = coalesce($2, ended_at, now()), status = $3, end_reason = $4, variables = $5::text::jsonb, answered_at = $6, cost = $7
 where id = $1 returning id
 """
+CALL_ANALYSIS = "update public.call_session set analysis = $2::text::jsonb where id = $1 returning id"
 _CALL = """
 select id, organization_id, workflow_version_id, channel, direction, is_test, started_at, external_session_id, from_number, to_number,
-       worker_id, runtime_version, room, answered_at, ended_at, status, end_reason, cost::float8 as cost, variables
+       worker_id, runtime_version, room, answered_at, ended_at, status, end_reason, cost::float8 as cost, variables, analysis
 from public.call_session
 """
 CALL = _CALL + "where id = $1"

@@ -30,6 +30,7 @@ __all__ = [
     "event_columns",
     "event_row",
     "number_row",
+    "plain",
     "test_arguments",
     "test_row",
     "version_row",
@@ -37,7 +38,7 @@ __all__ = [
 ]
 
 Record = Mapping[str, Any]
-_JSON = frozenset({"config", "payload", "transcript", "variables"})
+_JSON = frozenset({"analysis", "config", "payload", "transcript", "variables"})
 
 
 def as_json(value: Any) -> str:
@@ -54,7 +55,7 @@ def as_uuid(text: str) -> UUID | None:
 
 
 def number_row(record: Record) -> NumberRow:
-    return NumberRow(**_plain(record))
+    return NumberRow(**plain(record))
 
 
 def by_number(numbers: Iterable[NumberRow]) -> dict[str, list[NumberRow]]:
@@ -85,23 +86,23 @@ def _tenant_row(item: Record) -> TenantRow:
 
 
 def workflow_row(record: Record) -> WorkflowRow:
-    return WorkflowRow(**_plain(record))
+    return WorkflowRow(**plain(record))
 
 
 def version_row(record: Record) -> VersionRow:
-    return VersionRow(**_plain(record))
+    return VersionRow(**plain(record))
 
 
 def call_row(record: Record) -> CallRow:
-    return CallRow(**_plain(record))
+    return CallRow(**plain(record))
 
 
 def event_row(record: Record) -> EventRow:
-    return EventRow(**_plain(record))
+    return EventRow(**plain(record))
 
 
 def test_row(record: Record) -> TestSessionRow:
-    return TestSessionRow(**_plain(record))
+    return TestSessionRow(**plain(record))
 
 
 def call_arguments(row: CallRow) -> tuple[Any, ...]:
@@ -149,7 +150,8 @@ def test_arguments(row: TestSessionRow) -> tuple[Any, ...]:
     return row.id, row.organization_id, row.workflow_version_id, row.session_id, transcript, row.created_at
 
 
-def _plain(record: Record) -> dict[str, Any]:
+def plain(record: Record) -> dict[str, Any]:
+    """Return the record with ids as texts and JSON as values."""
     return {key: _value(key, value) for key, value in record.items()}
 
 

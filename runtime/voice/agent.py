@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, AsyncIterable
+from collections.abc import AsyncGenerator, AsyncIterable, Iterator
 from typing import Any, Protocol
 
 from livekit import rtc
@@ -34,8 +34,8 @@ from runtime.voice.mouth import Mouth, Spokesman
 from runtime.voice.phrases import phrase
 from runtime.voice.pipeline import connect_options
 from runtime.voice.watchdog import Limits, answer_s
+from runtime.workflow.graph import RESERVED_FUNCTIONS, CompiledTool, Path
 from runtime.workflow.graph import Agent as Node
-from runtime.workflow.graph import CompiledTool, Path
 
 __all__ = ["CallAgent", "TurnListener"]
 
@@ -101,7 +101,7 @@ class CallAgent(Agent):
         ]
         if self._call.workflow.variables:
             tools.append(self._remember(stay))
-        tools += [self._tool(tool, stay) for tool in node.tools]
+        tools += self._functions_of(node, stay, {*RESERVED_FUNCTIONS, *(path.function_name for path in node.offered)})
         self._stay_tools = tools
 
     # ------------------------------------------------------------ functions
@@ -131,14 +131,24 @@ class CallAgent(Agent):
         }
         return function_tool(remember, raw_schema=schema)
 
-    def _tool(self, tool: CompiledTool, stay: int) -> RawTool:
+    def _functions_of(self, node: Node, stay: int, taken: set[str]) -> Iterator[RawTool]:
+        """Yield the functions of the node's tools; those of a server that repeat another's name are called after their tool."""
+        for tool in node.tools:
+            for schema in self._call.tools.schemas(tool):
+                function = offered = str(schema["name"])
+                if offered in taken:
+                    offered = f"{tool.function_name}_{function}"
+                taken.add(offered)
+                yield self._tool(tool, function, {**schema, "name": offered}, stay)
+
+    def _tool(self, tool: CompiledTool, function: str, schema: dict[str, Json], stay: int) -> RawTool:
         async def run(raw_arguments: dict[str, object], context: RunContext[None]) -> ToolResult:
             self.completion.begun += 1
-            answer = await self._call.run_tool(tool, context.function_call.call_id, raw_arguments, stay)
+            answer = await self._call.run_tool(tool, function, context.function_call.call_id, raw_arguments, stay)
             await self.completion.ended.wait()
             return ToolResult(answer.text, reply_required=answer.needs_answer and self._still_here(stay))
 
-        return function_tool(run, raw_schema=self._call.tools.schema(tool))
+        return function_tool(run, raw_schema=schema)
 
     async def _result(self, reply: Reply | None, stay: int, *, only_records: bool = False) -> ToolResult:
         """Answer the model once its completion has ended: only then is it known what else it said and asked for."""

@@ -143,6 +143,8 @@ class Bridge:
         if event.is_final:
             self._heard.append(event.transcript)
             self._heard_at = time.time()
+            if self.agent is None or not self.agent.manners.is_backchannel(event.transcript):
+                self._call.interrupt_tools()  # the turn itself comes only once LiveKit has waited for them
         self._call.submit(ev.CallerSpeaking(at=self._call.instant()))
         self._dictate(on=self._unfinished(event.transcript, final=event.is_final))
 

@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 
 from runtime.addresses import Allowed
 from runtime.session.event_log import EventLog
-from runtime.session.ports import CallRow, Clock, Telephone, ToolRunner, WorkspaceVariableRow
+from runtime.session.ports import CallRow, Clock, RunnerOrder, Telephone, ToolRunner, WorkspaceVariableRow
 from runtime.voice.live_call import CallPlan
 from runtime.voice.local.heard_words import heard_words
 from runtime.voice.pipeline import Providers
@@ -18,8 +18,8 @@ from runtime.workflow.graph import Workflow
 __all__ = ["NewRunner", "Ordered", "Workshop"]
 
 Json = Any
-NewRunner: TypeAlias = Callable[[Mapping[str, str], Telephone | None], ToolRunner]
-"""Makes the runner of a call's tools, given the workspace's secrets and the caller's telephone."""
+NewRunner: TypeAlias = Callable[[RunnerOrder], ToolRunner]
+"""Makes the runner of a call's tools. Raises UsageFault for mocks that do not fit the workflow."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +38,7 @@ class Ordered:
     telephone: Telephone | None = None
     stored: bool = True
     offline: bool = False
+    mocks: Mapping[str, Json] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,15 +72,32 @@ class Workshop:
             workflow=ordered.workflow,
             log=self.log.open_call(ordered.row),
             clock=ordered.clock,
-            tools=self.runner(self._secrets(ordered), ordered.telephone),
+            tools=self._tools(ordered),
             providers=providers,
             encrypt=self.encrypt,
             runtime_version=self.runtime_version,
             workflow_id=ordered.workflow_id,
-            workspace={row.name: row.value for row in ordered.workspace if not row.is_secret},
+            workspace=_plain(ordered),
             presets=ordered.presets,
             telephone=ordered.telephone,
         )
 
+    def _tools(self, ordered: Ordered) -> ToolRunner:
+        return self.runner(
+            RunnerOrder(
+                organization_id=ordered.row.organization_id,
+                workflow=ordered.workflow,
+                workflow_id=ordered.workflow_id,
+                secrets=self._secrets(ordered),
+                workspace=_plain(ordered),
+                telephone=ordered.telephone,
+                mocks=ordered.mocks,
+            )
+        )
+
     def _secrets(self, ordered: Ordered) -> dict[str, str]:
         return {row.name: self.decrypt(row.value) for row in ordered.workspace if row.is_secret}
+
+
+def _plain(ordered: Ordered) -> dict[str, str]:
+    return {row.name: row.value for row in ordered.workspace if not row.is_secret}

@@ -16,7 +16,6 @@ from livekit.agents.voice.transcription import TranscriptSynchronizer
 from runtime.conversation import events as ev
 from runtime.conversation.commands import EnterAgent
 from runtime.conversation.interpreter import advance
-from runtime.conversation.state import CallState
 from runtime.session.call_session import CallSession
 from runtime.session.event_log import CallLog
 from runtime.session.ports import Clock, Telephone, ToolRunner
@@ -76,6 +75,8 @@ class LiveCall:
     bridge: Bridge
     closing: AsyncExitStack
     started: asyncio.Event = field(default_factory=asyncio.Event)
+    readied: asyncio.Event = field(default_factory=asyncio.Event)
+    unready: list[tuple[str, str]] = field(default_factory=list)
 
     def dialled(self) -> None:
         """Say that the call goes out and has not been answered yet; `begin` follows once it has."""
@@ -90,25 +91,46 @@ class LiveCall:
         """Let the first agent speak. The call's audio is in place already, or it is a chat."""
         if not self.started.is_set():
             await self.start()
+        await self._ready()
         if self.call.state.started:
             self.call.submit(ev.CallAnswered(at=self.call.instant()))
         else:
             self.call.submit(self._began())
+        for code, message in self.unready:
+            self.fault("tools", code, message)
 
     def greeting(self) -> str:
         """Return what the first agent will say without asking a model; empty where it asks one or waits."""
-        step = advance(self.plan.workflow, CallState(), self._began(), self.plan.workspace)
+        state, signal = self.call.state, ev.TimerFired(at=self.call.instant(), name="hello")
+        step = advance(self.plan.workflow, state, signal if state.started else self._began(), self.plan.workspace)
         return next((command.text for command in step.commands if isinstance(command, EnterAgent)), "")
 
     async def prepare(self, timeout_s: float = PREPARED_WITHIN_S) -> None:
-        """Speak the greeting before the call is answered, where its text is known by now and its voice is quick enough."""
-        providers, entry, text = self.plan.providers, self.plan.workflow.entry, self.greeting()
+        """Get ready before the call is answered: the tools, and the greeting where its text is known by then.
+
+        The greeting is spoken ahead where its voice is quicker than `timeout_s`; tools have deadlines of their own.
+        """
+        await self._ready()
+        providers, entry = self.plan.providers, self.plan.workflow.entry
+        text = self.greeting() if not self.call.state.ended else ""
         if providers is None or not text:
             return
         template = entry.greeting_text
         shared = template is not None and template.is_static
         cache = providers.spoken if shared else providers.own_spoken
         await prerender(cache, providers, entry, text, timeout_s)
+
+    async def _ready(self) -> None:
+        """Run the tools of `session.on_start`, and have the others get ready, once."""
+        if self.readied.is_set() or self.plan.providers is None:
+            return
+        self.readied.set()
+        workflow, tools = self.plan.workflow, self.plan.tools
+        if workflow.on_start and not self.call.state.started:
+            self.dialled()
+        offered = (tool for agent in workflow.agents.values() for tool in agent.tools)
+        missing, _ = await asyncio.gather(tools.prepare([*offered]), self.call.run_on_start())
+        self.unready.extend((code, f"The tool '{tool.function_name}' did not get ready.") for tool, code in missing)
 
     def goodbye(self, reason: ev.Reason, say: str) -> None:
         """End the call from outside, after saying so; one that has not been answered yet is not answered for it."""

@@ -118,7 +118,16 @@ class AgentTool(ConfigModel):
     display_name: str | None = None
     config: dict[str, Any] = Field(default_factory=dict)
     timeout_s: Duration = 10
+    """For the whole run, repeats included."""
+    retries: int = Field(default=1, ge=0, le=5)
+    """How often a run that failed in passing is done again; only where doing it twice is as doing it once."""
+    max_concurrency: int = Field(default=20, ge=1, le=1000)
+    """How many runs of it may be under way at once in a process, over all calls; the others wait."""
+    on_interruption: Literal["continue", "cancel"] = "continue"
+    """What happens to a run when the caller speaks meanwhile."""
     say_while_running: str | None = None
+    say_after_s: float = Field(default=0.8, ge=0, le=60)
+    """How long a run may take before `say_while_running` is said."""
     assign: dict[str, str] = Field(default_factory=dict)
     """Variable name to the JSONPath of its value in the tool's result."""
     on_success_path_id: str | None = None
@@ -261,7 +270,9 @@ class SessionConfig(ConfigModel):
     voicemail: VoicemailConfig | None = None
     failure: FailureConfig = Field(default_factory=FailureConfig)
     on_start: tuple[ToolEntry, ...] = ()
-    """Tools run before the greeting."""
+    """Tools run while the telephone rings, at the same time, so that the greeting can use what they assign."""
+    on_start_timeout_s: Duration = 3
+    """What is not done by then is given up; the caller is greeted without it."""
     on_end: tuple[ToolEntry, ...] = ()
     """Webhook tools, delivered after the call from its stored events."""
     analysis: AnalysisConfig | None = None

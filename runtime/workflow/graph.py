@@ -226,7 +226,9 @@ def _agent(parts: Parts, index: int, slug: str, everywhere: tuple[Path, ...], to
         automatic=tuple(sorted((path for path in automatic if not path.otherwise), key=lambda path: -path.priority)),
         otherwise=next((path for path in automatic if path.otherwise), None),
         dtmf=MappingProxyType(_by_key(offered)),
-        tools=_tools(parts, (*loc, "tools"), tools, {*named, *(path.function_name for path in own)}),
+        tools=_tools(
+            parts, (*loc, "tools"), (*tools, *_knowledge(node)), {*named, *(path.function_name for path in own)}
+        ),
         llm=merged(defaults.llm, node.llm),
         stt=merged(defaults.stt, node.stt),
         tts=merged(defaults.tts, node.tts),
@@ -275,6 +277,13 @@ def _path(parts: Parts, loc: tuple[str | int, ...], config: AgentPath, function_
         optional=tuple(variable.name for variable in variables if not variable.is_required),
         fallbacks=MappingProxyType({item.name: item.fallback_path_id for item in variables if item.fallback_path_id}),
     )
+
+
+def _knowledge(node: AgentNode) -> tuple[AgentTool, ...]:
+    """Return the search over the agent's knowledge bases; it needs no configuration."""
+    if not node.knowledge:
+        return ()
+    return (AgentTool(tool_type="knowledge_search", config={"knowledge_bases": list(node.knowledge)}),)
 
 
 def _tools(

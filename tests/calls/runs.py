@@ -17,7 +17,7 @@ from runtime.harness.script import Step, parse_script
 from runtime.harness.voice import VoiceCaller
 from runtime.session.call_session import SystemClock
 from runtime.session.event_log import EventLog
-from runtime.session.ports import CallRow, EventRow
+from runtime.session.ports import CallRow, EventRow, RunnerOrder
 from runtime.store.memory import MemoryStore
 from runtime.voice.live_call import CallPlan, LiveCall, open_call
 from runtime.voice.local.heard_words import heard_words
@@ -27,6 +27,7 @@ from runtime.workflow.graph import compile_workflow
 from tools.guard import open_client
 from tools.registry import default_registry
 from tools.runner import Runner
+from tools.services import Services
 
 __all__ = ["EXAMPLES", "CallResult", "Place", "TestCall", "read", "run_chat", "run_voice", "script"]
 
@@ -140,7 +141,7 @@ async def opened(config: Mapping[str, Json], place: Place, channel: Channel) -> 
             workflow=workflow,
             log=log.open_call(row),
             clock=clock,
-            tools=Runner(default_registry(), http=client),
+            tools=Runner(default_registry(), Services(client), RunnerOrder(organization.id, workflow)),
             providers=Providers(offline=place.offline, allowed=_anywhere, vocabulary=heard_words(workflow)),
             encrypt=lambda text: f"encrypted {len(text)}",
             runtime_version="tests",

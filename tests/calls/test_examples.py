@@ -145,7 +145,7 @@ def outline(result: CallResult) -> tuple[Json, ...]:
 def test_every_example_and_script_is_in_the_table() -> None:
     there = {(file.parent.name, file.stem) for file in EXAMPLES.glob("*/*.txt")}
     assert there == EXPECTED.keys()
-    assert {file.parent.name for file in EXAMPLES.glob("*/README.md")} == FOLLOWERS.keys()
+    assert {file.parent.name for file in EXAMPLES.glob("*/workflow.yaml")} == FOLLOWERS.keys()
 
 
 @pytest.mark.parametrize("example", FOLLOWERS)

@@ -82,3 +82,16 @@ def test_a_session_without_events_says_so(patchbay: Patchbay) -> None:
     result = patchbay("session", "events", SECOND)
     assert (result.exit_code, result.stdout) == (0, "")
     assert SECOND in result.stderr
+
+
+def test_an_analysis_is_shown_with_its_session(patchbay: Patchbay, store: MemoryStore) -> None:
+    amount = {"amount": "12.50", "currency": "EUR"}
+    analysis = {"v": 1, "summary": "Wanted a copy.", "outcome": None, "fields": {"due": amount}, "model": "rules"}
+    asyncio.run(store.save_analysis(FIRST, analysis))
+    assert json.loads(patchbay("session", "show", FIRST, "--json").stdout)["analysis"] == analysis
+    assert json.loads(patchbay("session", "show", SECOND, "--json").stdout)["analysis"] is None
+    people = patchbay("session", "show", FIRST).stdout
+    assert "Wanted a copy." in people
+    assert '"amount": "12.50"' in people
+    asyncio.run(store.save_analysis(FIRST, {"v": 1, "error_code": "timeout"}))
+    assert "timeout" in patchbay("session", "show", FIRST).stdout

@@ -34,8 +34,12 @@ READABLE = {
     "session_event",
     "test_session",
     "session_overview",
+    "knowledge_base",
+    "knowledge_document",
+    "knowledge_chunk",
+    "webhook_delivery",
 }
-HIDDEN = {"call_secret"}
+HIDDEN = {"knowledge_lexeme", "knowledge_vector", "after_call", "call_secret"}
 SHARED = {"price"}
 
 CONFIG = {
@@ -97,6 +101,19 @@ async def _fill(store: PostgresStore, connection: Connection, name: str) -> Tena
     await store.set_variable(tenant.organization_id, "KEY", "token", is_secret=True)
     await store.open_call(tenant.call)
     await store.append(some_events(tenant.call, 1, secret="token"))
+    await connection.execute(
+        "insert into webhook_delivery (session_id, organization_id, tool_index, name) values ($1, $2, 0, 'CRM')",
+        tenant.call.id,
+        tenant.organization_id,
+    )
+    await connection.execute(
+        "with b as (insert into knowledge_base (organization_id, name) values ($1, 'handbook') returning id), "
+        "d as (insert into knowledge_document (organization_id, knowledge_base_id, name, title, media_type, sha256, characters, chunks) "
+        "select $1, id, 'a.txt', 'a', 'text/plain', repeat('0', 64), 1, 1 from b returning id, knowledge_base_id), "
+        "c as (insert into knowledge_chunk (organization_id, knowledge_base_id, document_id, seq, language, heading, place, content) "
+        "select $1, knowledge_base_id, id, 1, 'english', 'a', '', 'x' from d) select",
+        tenant.organization_id,
+    )
     for role, user in tenant.members.items():
         await connection.execute(
             "insert into organization_member values ($1, $2, $3)", tenant.organization_id, user, role
@@ -186,8 +203,15 @@ WRITES_OF_NOBODY = {
     "event update": "update session_event set payload = '{{}}' where organization_id = '{org}'",
     "event delete": "delete from session_event where organization_id = '{org}'",
     "call": "insert into call_session (organization_id) values ('{org}')",
+    "chunk": "update knowledge_chunk set content = 'x' where organization_id = '{org}'",
+    "document": "update knowledge_document set title = 'x' where organization_id = '{org}'",
+    "base": "insert into knowledge_base (organization_id, name) values ('{org}', 'new')",
+    "base model": "update knowledge_base set embedding = null where organization_id = '{org}'",
     "call update": "update call_session set status = 'dropped' where organization_id = '{org}'",
     "secret": "insert into call_secret values ('{call}', 1, 'x')",
+    "delivery": "update webhook_delivery set status = 'pending' where organization_id = '{org}'",
+    "delivery insert": "insert into webhook_delivery (session_id, organization_id, tool_index, name) values ('{call}', '{org}', 1, 'x')",
+    "after call": "insert into after_call (session_id, organization_id) values ('{call}', '{org}')",
     "node": "delete from agent_node where organization_id = '{org}'",
     "price": "update price set price = 0",
     "organization": "insert into organization (name) values ('mine')",
@@ -296,3 +320,57 @@ async def test_what_members_change_is_told(connection: Connection, tenants: tupl
             "update phone_number set description = 'x' where organization_id = $1", ours.organization_id
         )
         await connection.execute("delete from workspace_variable where organization_id = $1", ours.organization_id)
+
+
+@pytest.mark.parametrize("table", ["knowledge_base", "knowledge_document"])
+async def test_builders_remove_their_own_knowledge_only(
+    connection: Connection, tenants: tuple[Tenant, Tenant], table: str
+) -> None:
+    ours, theirs = tenants
+    for role, removed in (("viewer", 0), ("analyst", 0), ("builder", 1)):
+        async with acting(connection, "authenticated", ours.members[role]):
+            for tenant, count in ((theirs, 0), (ours, removed)):
+                sql = f"delete from {table} where organization_id = $1"  # noqa: S608 - our own names
+                assert await connection.execute(sql, tenant.organization_id) == f"DELETE {count}"
+    async with acting(connection, "authenticated", ours.members["builder"]):
+        rename = "update knowledge_base set name = 'manual' where organization_id = $1"
+        assert await connection.execute(rename, ours.organization_id) == "UPDATE 1"
+        assert await connection.execute(rename, theirs.organization_id) == "UPDATE 0"
+
+
+async def test_tools_reach_nothing_of_patchbay(connection: Connection, tenants: tuple[Tenant, Tenant]) -> None:
+    tables = await connection.fetch(
+        "select relname from pg_class where relnamespace = 'public'::regnamespace and relkind in ('r', 'p', 'v', 'm')"
+    )
+    for table in sorted(row["relname"] for row in tables):
+        with pytest.raises(asyncpg.InsufficientPrivilegeError):
+            async with acting(connection, "patchbay_tool"):
+                await connection.fetch(f"select 1 from {table}")  # noqa: S608 - our own names
+        # A table missing here is missing in patchbay.own_tables(): its migration names it there.
+        with pytest.raises(asyncpg.RaiseError):
+            await connection.execute(f"select patchbay.expose_table('{table}')")
+
+
+async def test_tools_call_nothing_of_patchbay_but_their_two_doors(connection: Connection) -> None:
+    found = await connection.fetch(
+        "select p.oid::regprocedure::text as name from pg_proc p join pg_namespace n on n.oid = p.pronamespace "
+        "where n.nspname in ('public', 'private', 'patchbay') and has_schema_privilege('patchbay_tool', n.oid, 'usage') "
+        "and has_function_privilege('patchbay_tool', p.oid, 'execute') and p.prorettype <> 'trigger'::regtype "
+        "and not exists (select from pg_depend d where d.objid = p.oid and d.deptype = 'e')"
+    )
+    assert {row["name"] for row in found} == {
+        "patchbay_select(jsonb)",
+        "patchbay_rpc(text,jsonb)",
+        "patchbay.organization()",
+        "patchbay.named(text)",
+        "patchbay.exposed_table(text)",
+        "patchbay.bounded(jsonb)",
+    }
+
+
+async def test_only_tools_pass_their_two_doors(connection: Connection, tenants: tuple[Tenant, Tenant]) -> None:
+    for role in ("anon", "authenticated", "service_role"):
+        for door in ("patchbay_select('{}')", "patchbay_rpc('f', '{}')"):
+            with pytest.raises(asyncpg.InsufficientPrivilegeError):
+                async with acting(connection, role):
+                    await connection.fetch(f"select {door}")

@@ -278,3 +278,99 @@ async def test_a_workflow_that_goes_leaves_its_numbers_and_defaults(connection: 
     await connection.execute("update organization set default_workflow_id = (select id from workflow)")
     await connection.execute("delete from organization")
     assert await connection.fetchval("select count(*) from workflow") == 0
+
+
+WEBHOOKS = {**CONFIG, "session": {"on_end": [{"tool_type": "webhook", "config": {}}]}}
+END = "update call_session set ended_at = now(), status = 'completed'"
+
+
+async def _call(connection: Connection, config: object) -> None:
+    version = await save(connection, config)
+    await connection.execute(
+        "insert into call_session (organization_id, workflow_version_id) select organization_id, id from workflow_version where id = $1",
+        version,
+    )
+
+
+async def test_the_work_after_a_call_is_remembered_with_its_end_or_not_at_all(connection: Connection) -> None:
+    await _call(connection, WEBHOOKS)
+    transaction = connection.transaction()
+    await transaction.start()
+    await connection.execute(END)
+    assert await connection.fetchval("select count(*) from after_call") == 1
+    await transaction.rollback()
+    assert await connection.fetchval("select count(*) from after_call") == 0
+
+
+@pytest.mark.parametrize("config", [*FAULTY, *({"session": each} for each in (None, 1, [], {"on_end": 1}))])
+async def test_no_config_keeps_a_call_from_ending(connection: Connection, config: object) -> None:
+    await _call(connection, config)
+    await connection.execute(END)
+    assert await connection.fetchval("select status from call_session") == "completed"
+    assert await connection.fetchval("select count(*) from after_call") == 0
+
+
+async def test_the_service_role_ends_calls(connection: Connection) -> None:
+    await _call(connection, WEBHOOKS)
+    await connection.execute("set role service_role")
+    await connection.execute(END)
+    assert await connection.fetchval("select count(*) from after_call") == 1
+
+
+async def test_what_is_to_be_done_goes_with_its_call(connection: Connection) -> None:
+    await _call(connection, WEBHOOKS)
+    await connection.execute(END)
+    await connection.execute(
+        "insert into webhook_delivery (session_id, organization_id, tool_index, name) select id, organization_id, 0, 'x' from call_session"
+    )
+    await connection.execute("delete from call_session")
+    assert await connection.fetchval("select count(*) from after_call") == 0
+    assert await connection.fetchval("select count(*) from webhook_delivery") == 0
+
+
+UNFIT = {
+    "no column": (
+        "create table unfit (number text); select patchbay.expose_table('unfit')",
+        "has no column organization_id",
+    ),
+    "no uuid": (
+        "create table unfit (organization_id integer); select patchbay.expose_table('unfit')",
+        "an organization's id is a uuid",
+    ),
+    "a view": ("create view unfit as select 1; select patchbay.expose_table('unfit')", "is no table"),
+    "ours": ("select patchbay.expose_table('session_event')", "is not for tools"),
+    "privilege": (
+        "create table unfit (organization_id uuid); select patchbay.expose_table('unfit', array['truncate'])",
+        "no privileges of a tool",
+    ),
+    "definer": (
+        "create function unfit() returns int security definer language sql as 'select 1'; select patchbay.expose_function('unfit()')",
+        "every organization's rows",
+    ),
+    "procedure": (
+        "create procedure unfit() language sql as ''; select patchbay.expose_function('unfit()')",
+        "cannot be called by a tool",
+    ),
+    "our function": ("select patchbay.expose_function('publish_version(uuid)')", "is not for tools"),
+}
+
+
+@pytest.mark.parametrize(("sql", "message"), UNFIT.values(), ids=UNFIT)
+async def test_what_cannot_be_exposed_says_why_and_what_to_do(connection: Connection, sql: str, message: str) -> None:
+    with pytest.raises(asyncpg.RaiseError, match=message) as caught:
+        await connection.execute(sql)
+    assert caught.value.hint
+
+
+async def test_exposing_can_be_changed_and_taken_back(connection: Connection) -> None:
+    granted = "select string_agg(privilege_type, ',' order by privilege_type) from information_schema.role_table_grants where grantee = 'patchbay_tool' and table_name = 'mine'"
+    policies = "select count(*) from pg_policy where polrelid = 'mine'::regclass"
+    await connection.execute("create table mine (organization_id uuid, n serial)")
+    for privileges, wanted in ((["select"], "SELECT"), (["select", "insert"], "INSERT,SELECT"), (["select"], "SELECT")):
+        await connection.fetch("select patchbay.expose_table('mine', $1)", privileges)
+        assert await connection.fetchval(granted) == wanted
+        assert await connection.fetchval(policies) == 2
+    await connection.fetch("select patchbay.unexpose_table('mine')")
+    assert await connection.fetchval(granted) is None
+    assert await connection.fetchval(policies) == 0
+    assert await connection.fetchval("select relrowsecurity from pg_class where oid = 'mine'::regclass")

@@ -141,7 +141,9 @@ def test_secrets_are_in_no_repr_and_no_list(tmp_path: Path) -> None:
     env = {**LIVEKIT, "OPENAI_API_KEY": "sk-secret", "DATABASE_URL": "postgres://u:db-secret@h/x"}
     settings = Settings.load(env, tmp_path)
     for text in (repr(settings), str(settings), str(settings.shown())):
-        assert "secret" not in text.replace("secret_key", "").replace("livekit_api_secret", "")
+        assert "secret" not in text.replace("secret_key", "").replace("livekit_api_secret", "").replace(
+            "supabase_jwt_secret", ""
+        )
         assert "•••" in text
     assert settings.shown()["OPENAI_API_KEY"] == "•••"
     assert settings.shown()["DATABASE_URL"] == "postgres://u:•••@h/x"

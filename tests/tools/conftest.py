@@ -11,15 +11,19 @@ import httpx
 import pytest
 from aiohttp import web
 
-from runtime.session.ports import Telephone, ToolCall
-from runtime.workflow.config import AgentTool
-from runtime.workflow.graph import CompiledTool
+from runtime.session.ports import RunnerOrder, Telephone, ToolCall
+from runtime.workflow.config import AgentTool, WorkflowConfig
+from runtime.workflow.graph import CompiledTool, compile_workflow
 from tools.guard import open_client
+from tools.mocks import Mocks
 from tools.registry import Registry, default_registry
 from tools.runner import Runner
+from tools.services import Services
 
 Json = Any
 NewRunner = Callable[..., Runner]
+AGENT = {"id": "a", "name": "Intake", "instructions": "Help."}
+WORKFLOW = compile_workflow(WorkflowConfig.model_validate({"agents": [AGENT]}), version_id="v")
 
 
 def compiled(tool_type: str, config: Mapping[str, Json] | None = None, **fields: Any) -> CompiledTool:
@@ -33,7 +37,8 @@ def call(tool: CompiledTool, arguments: Mapping[str, Json] | None = None, **fiel
         "call": {"id": "c-1", "channel": "voice", "direction": "inbound"},
         "workspace": {},
     }
-    return ToolCall(tool=tool, tool_call_id="t-1", arguments=arguments or {}, **(given | fields))
+    given |= {"function": tool.function_name, "tool_call_id": "t-1"}
+    return ToolCall(tool=tool, arguments=arguments or {}, **(given | fields))
 
 
 @pytest.fixture
@@ -46,9 +51,12 @@ async def new_runner() -> AsyncIterator[NewRunner]:
         registry: Registry | None = None,
         private: bool = False,
         telephone: Telephone | None = None,
+        services: Services | None = None,
+        mocks: Mocks | None = None,
     ) -> Runner:
         clients.append(open_client(lambda _host, _port: private))
-        return Runner(registry or default_registry(), http=clients[-1], secrets=secrets, telephone=telephone)
+        order = RunnerOrder("o", WORKFLOW, secrets=secrets or {}, telephone=telephone)
+        return Runner(registry or default_registry(), services or Services(clients[-1]), order, mocks or Mocks({}))
 
     yield new
     for client in clients:

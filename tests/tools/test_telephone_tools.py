@@ -34,8 +34,8 @@ async def test_keys_are_sent(new_runner: NewRunner) -> None:
     tool = compiled("send_dtmf")
     outcome = await runner.run(call(tool, {"digits": "1w2#"}))
     assert (telephone.sent, outcome.error_code) == (["1w2#"], "")
-    assert "digits" in runner.faults(tool, {"digits": "one"})
-    assert "digits" in runner.faults(tool, {})
+    assert "digits" in runner.faults(tool, tool.function_name, {"digits": "one"})
+    assert "digits" in runner.faults(tool, tool.function_name, {})
 
 
 async def test_keys_that_were_not_sent_are_no_success(new_runner: NewRunner) -> None:
@@ -66,15 +66,15 @@ async def test_a_caller_is_put_through(
     new_runner: NewRunner, config: dict[str, Json], arguments: dict[str, Json], to: str, say: str
 ) -> None:
     runner, tool = new_runner(), compiled("transfer_call", config)
-    assert runner.faults(tool, arguments) == ""
+    assert runner.faults(tool, tool.function_name, arguments) == ""
     outcome = await runner.run(call(tool, arguments))
     assert (outcome.transfer_to, outcome.say, outcome.hang_up) == (to, say, False)
 
 
 async def test_only_the_builders_destinations_are_called(new_runner: NewRunner) -> None:
     runner, tool = new_runner(), compiled("transfer_call", {"destinations": {"billing": "+4930111111"}})
-    assert "destination" in runner.faults(tool, {"destination": "+19005550100"})
-    assert "destination" in runner.faults(tool, {"to": "+19005550100"})
+    assert "destination" in runner.faults(tool, tool.function_name, {"destination": "+19005550100"})
+    assert "destination" in runner.faults(tool, tool.function_name, {"to": "+19005550100"})
     nowhere = await runner.run(call(compiled("transfer_call", {"to": "{{ workspace.desk }}"})))
     assert (nowhere.error_code, nowhere.transfer_to) == ("no_number", "")
 
@@ -97,4 +97,4 @@ async def test_a_moment_is_as_long_as_was_asked_for(new_runner: NewRunner) -> No
     runner, tool = new_runner(), compiled("wait", {"max_s": 60})
     assert (await runner.run(call(tool, {"seconds": 20}))).hold_s == 20
     assert (await runner.run(call(tool))).hold_s == 60
-    assert "seconds" in runner.faults(tool, {"seconds": 600})
+    assert "seconds" in runner.faults(tool, tool.function_name, {"seconds": 600})

@@ -11,6 +11,8 @@ from typing import Any
 from livekit.agents import llm
 from livekit.agents.types import DEFAULT_API_CONNECT_OPTIONS, NOT_GIVEN, APIConnectOptions, NotGivenOr
 
+from runtime.voice.analysis_names import RECORD
+from runtime.voice.local.rules_analysis import analysed
 from runtime.voice.local.rules_answer import decide
 from runtime.voice.local.rules_turn import Answer
 from runtime.voice.local.rules_values import prepare
@@ -91,7 +93,7 @@ class _RulesStream(llm.LLMStream):
     async def _run(self) -> None:
         await asyncio.sleep(self._owner.delay_s)
         view = read_view(self._chat_ctx, self._tools)
-        answer = decide(view, may_call=self._choice != "none", must_call=_named(self._choice))
+        answer = self._answer(view)
         request = _identify(self._chat_ctx)
         for number, piece in enumerate(_PIECE.findall(answer.text)):
             if number and self._owner.token_delay_s:
@@ -103,6 +105,12 @@ class _RulesStream(llm.LLMStream):
             self._send(request, llm.ChoiceDelta(role="assistant", tool_calls=[told]))
         self._event_ch.send_nowait(llm.ChatChunk(id=request, usage=_usage(view, answer)))
 
+    def _answer(self, view: View) -> Answer:
+        must_call = _named(self._choice)
+        if must_call == RECORD and (record := view.function(RECORD)) is not None:
+            return analysed(record, "\n".join(map(_raw_text, self._chat_ctx.items)))
+        return decide(view, may_call=self._choice != "none", must_call=must_call)
+
     def _send(self, request: str, delta: llm.ChoiceDelta) -> None:
         self._event_ch.send_nowait(llm.ChatChunk(id=request, delta=delta))
 
@@ -111,6 +119,11 @@ def _named(choice: llm.ToolChoice) -> str | None:
     """Return the function that the model is told to call."""
     function = choice.get("function") if isinstance(choice, Mapping) else None
     return function.get("name") if isinstance(function, Mapping) else None
+
+
+def _raw_text(item: llm.ChatItem) -> str:
+    """Return what a user message says, unshortened: a transcript is longer than any turn."""
+    return (item.raw_text_content or "") if isinstance(item, llm.ChatMessage) and item.role == "user" else ""
 
 
 def _identify(chat_ctx: llm.ChatContext) -> str:

@@ -91,6 +91,9 @@ def _options(survey: Survey, use: _Use, parameters: Collection[str] | None) -> I
             yield error(loc, "unknown_option", message, suggestion(option, parameters, what="Its parameters are"))
 
 
+_PLUGIN_REMEDY = "A plugin's tool needs its package: pip install it, then see `patchbay tools list`."
+
+
 def tool_faults(survey: Survey, catalogue: ToolCatalogue) -> Iterator[Fault]:
     """Yield tools that are not registered, configs that do not fit, and assignments that lead nowhere."""
     types = catalogue.tool_types()
@@ -101,7 +104,8 @@ def tool_faults(survey: Survey, catalogue: ToolCatalogue) -> Iterator[Fault]:
         elif tool_type.strip() and not is_stand_in(tool_type):
             loc: Loc = (*site.loc, "tool_type")
             message = f"{survey.place(loc)}: no tool of type “{tool_type[:80]}” is registered."
-            yield error(loc, "unknown_tool_type", message, suggestion(tool_type, types, what="Registered are"))
+            remedy = f"{suggestion(tool_type, types, what='Registered are')} {_PLUGIN_REMEDY}"
+            yield error(loc, "unknown_tool_type", message, remedy)
         yield from _assign(survey, site)
 
 

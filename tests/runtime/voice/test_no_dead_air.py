@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -31,10 +31,16 @@ class Tools:
     def __init__(self, outcome: ToolOutcome | None) -> None:
         self.outcome = outcome
 
-    def schema(self, tool: CompiledTool) -> dict[str, Json]:
-        return {"name": tool.function_name, "description": "", "parameters": {"type": "object", "properties": {}}}
+    async def prepare(self, tools: Sequence[CompiledTool]) -> Sequence[tuple[CompiledTool, str]]:
+        return ()
 
-    def faults(self, tool: CompiledTool, arguments: Mapping[str, Json]) -> str:
+    def schemas(self, tool: CompiledTool) -> Sequence[dict[str, Json]]:
+        return [{"name": tool.function_name, "description": "", "parameters": {"type": "object", "properties": {}}}]
+
+    def is_mocked(self, tool: CompiledTool, function: str | None = None) -> bool:
+        return False
+
+    def faults(self, tool: CompiledTool, function: str, arguments: Mapping[str, Json]) -> str:
         return ""
 
     async def run(self, call: ToolCall) -> ToolOutcome:
