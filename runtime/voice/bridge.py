@@ -42,6 +42,7 @@ class Bridge:
         self._session = session
         self._line = line
         self._heard: list[str] = []
+        self._last_turn: tuple[str, float | None] | None = None
         self._heard_at = 0.0
         self._dictating = False
         self._answered = 0
@@ -115,6 +116,10 @@ class Bridge:
         if not text:
             return False
         line, metrics = self._line, message.metrics
+        turn = (text, metrics.get("stopped_speaking_at"))
+        if turn[1] is not None and turn == self._last_turn:
+            return line.reply_wanted  # LiveKit tells it again where a tool kept it waiting for five seconds
+        self._last_turn = turn
         if self.agent is not None and masking.awaited(self._call.workflow, self._call.state):
             self.agent.secret_turns.add(message.id)
         line.turn_in_hand, line.reply_wanted = True, False

@@ -88,12 +88,15 @@ async def test_a_run_that_is_to_be_cancelled_when_the_caller_speaks(tmp_path: Pa
         assert [payload["error_code"] for payload in failed] == ["interrupted"]
 
 
-async def test_a_run_that_goes_on_ends_as_it_would_have(tmp_path: Path) -> None:
-    tools = Slow(1.0)
+@pytest.mark.parametrize("takes_s", [1.0, 6.5])
+async def test_a_run_that_goes_on_ends_as_it_would_have(tmp_path: Path, takes_s: float) -> None:
+    tools = Slow(takes_s)
     async with on_stage(tmp_path, looking_up(), looks_up, tools=tools) as stage:
         await interrupted(stage, tools)
+        await stage.until(lambda: bool(tools.ended))
         assert tools.ended == ["done"]
-        assert len(stage.payloads("tool_succeeded")) == 1
+        assert [payload["text"] for payload in stage.payloads("user_turn")][1:] == ["is there anything else"]
+        await stage.until(lambda: bool(stage.payloads("tool_succeeded")))
 
 
 @pytest.mark.parametrize(("takes_s", "after_s", "told"), [(1.2, 0.3, True), (0.1, 0.6, False), (0.9, 30.0, False)])
