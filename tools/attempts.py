@@ -8,6 +8,7 @@ from typing import TypeVar
 
 from purgatory import AsyncCircuitBreakerFactory
 from purgatory.domain.model import ExcludeType, OpenedState
+from purgatory.service._async.circuitbreaker import AsyncCircuitBreaker
 from tenacity import AsyncRetrying, retry_if_exception, wait_random_exponential
 
 from runtime.workflow.config import AgentTool
@@ -31,6 +32,7 @@ class Attempts:
     def __init__(self, *, failures: int = FAILURES, cooling_s: float = COOLING_S) -> None:
         excluded: ExcludeType = [(ToolError, _is_no_outage), asyncio.CancelledError]
         self._breakers = AsyncCircuitBreakerFactory(failures, cooling_s, exclude=excluded)
+        self._known: dict[str, AsyncCircuitBreaker] = {}
         self._slots: dict[tuple[str, int], asyncio.Semaphore] = {}
 
     async def run(
@@ -59,10 +61,15 @@ class Attempts:
     async def _once(self, key: str, once: Callable[[], Awaitable[T]], deadline: float) -> T:
         try:
             # The timeout lies inside: a service that does not answer counts as one that fails.
-            async with await self._breakers.get_breaker(key), asyncio.timeout_at(deadline):
+            async with self._known.get(key) or await self._breaker(key), asyncio.timeout_at(deadline):
                 return await once()
         except OpenedState as error:
             raise ToolError(*_OPEN) from error
+
+    async def _breaker(self, key: str) -> AsyncCircuitBreaker:
+        """Return the breaker, which is kept: to ask the library for it costs as much as all else here."""
+        self._known[key] = await self._breakers.get_breaker(key)
+        return self._known[key]
 
 
 async def _acquire(slot: asyncio.Semaphore, deadline: float) -> None:
