@@ -13,7 +13,7 @@ from runtime.workflow.faults import suggestion
 from runtime.workflow.graph import CompiledTool, Workflow
 from tools.base import ToolError, ToolResult
 
-__all__ = ["Mocks", "parse_mocks"]
+__all__ = ["Mocks", "listed", "parse_mocks"]
 
 Json = Any
 _TEXT = "The test lets this tool fail."
@@ -135,11 +135,11 @@ def _replaceable(workflow: Workflow) -> set[str]:
         *(tool for agent in workflow.agents.values() for tool in agent.tools),
     ]
     names = {name for tool in tools for name in (tool.function_name, tool.tool.tool_type)}
-    return names | {name for tool in tools for name in _listed(tool)}
+    return names | {name for tool in tools for name in listed(tool)}
 
 
-def _listed(tool: CompiledTool) -> list[str]:
+def listed(tool: CompiledTool) -> list[str]:
     """Return the functions of a tool that is several (an MCP server's)."""
-    listed = tool.tool.config.get("tools")
+    named = tool.tool.config.get("tools")
     prefix = str(tool.tool.config.get("prefix") or "")
-    return [prefix + name for name in listed if isinstance(name, str)] if isinstance(listed, list) else []
+    return [prefix + name for name in named if isinstance(name, str)] if isinstance(named, list) else []

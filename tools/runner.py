@@ -18,7 +18,7 @@ from runtime.workflow.config import AgentTool
 from runtime.workflow.graph import CompiledTool
 from tools.base import NO_ARGUMENTS, Tool, ToolContext, ToolError, ToolFunction, ToolResult
 from tools.jsonpaths import assigned
-from tools.mocks import Mocks
+from tools.mocks import Mocks, listed
 from tools.registry import Registry
 from tools.schema import faults_of, validator_of
 from tools.scrub import Scrubber, cut
@@ -124,12 +124,7 @@ class Runner:
     def _stand_ins(self, tool: CompiledTool) -> list[ToolFunction]:
         """Return functions that are there in a test alone: their server is not asked what they take."""
         anything = {"type": "object", "properties": {}}
-        listed = tool.tool.config.get("tools")
-        named = [name for name in listed if isinstance(name, str)] if isinstance(listed, list) else []
-        prefix = str(tool.tool.config.get("prefix") or "")
-        return [
-            ToolFunction(prefix + name, "", anything) for name in named if self._mocks.replaces(tool, prefix + name)
-        ]
+        return [ToolFunction(name, "", anything) for name in listed(tool) if self._mocks.replaces(tool, name)]
 
     def is_mocked(self, tool: CompiledTool, function: str | None = None) -> bool:
         """Whether results of a test stand in for the tool, or for this function of it."""
