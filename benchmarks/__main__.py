@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
-from benchmarks import events, phone_line
+from benchmarks import analytics, events, phone_line
 from benchmarks.livekit_side import LiveKit
 from benchmarks.measures import first_sounds, handoffs, text_turns
 from benchmarks.patchbay_side import Patchbay
@@ -80,7 +80,7 @@ def _write(found: Found, log: Mapping[str, float]) -> Path:
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument(
-        "part", nargs="?", choices=("engine", "phone"), default="engine", help="what is measured (engine)"
+        "part", nargs="?", choices=("engine", "phone", "analytics"), default="engine", help="what is measured (engine)"
     )
     parser.add_argument("--rounds", type=int, default=7, help="how often each side is measured (7)")
     parser.add_argument("--no-events", action="store_true", help="leave the event log's own benchmark out")
@@ -88,6 +88,9 @@ def main() -> None:
     configure_logging("warning", "console")
     if options.part == "phone":
         print(phone_line.table(asyncio.run(phone_line.measure(rounds=min(options.rounds, 3)))))
+        return
+    if options.part == "analytics":
+        print(analytics.table(asyncio.run(analytics.measure())))
         return
     found = Found()
     asyncio.run(compare(found, rounds=options.rounds))

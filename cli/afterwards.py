@@ -8,27 +8,19 @@ from runtime.session.outbox_ports import DeliveryRow
 from runtime.session.ports import Store
 from runtime.settings import Settings
 from runtime.store.secrets import Keyring
-from runtime.voice.analyst import ModelAnalyst, workshop_providers
 from runtime.voice.composing import Ordered, Workshop
-from tools.after_call import open_reader
+from tools.calls import after_call
 
 __all__ = ["follow_up"]
-
-_PATIENCE_S = 60.0
 
 
 async def follow_up(store: Store, keyring: Keyring, settings: Settings, workshop: Workshop, ordered: Ordered) -> None:
     """Have the call analysed and send its webhooks once; what does not arrive is left to a worker or to `patchbay webhooks`."""
-    workflow, session_id = ordered.workflow, ordered.row.id
-    if not workflow.on_end and workflow.session.analysis is None:
-        return
-    asked = workshop_providers(
-        workshop, store.variables, ordered.clock, stored=ordered.stored, offline=workshop.offline or ordered.offline
-    )
     try:
-        async with open_reader(store, keyring, settings, analyst=ModelAnalyst(asked), mocks=ordered.mocks) as reader:
-            deliveries = await reader.run_session(session_id, _PATIENCE_S)
-        _tell_analysis((await store.call(session_id)).analysis)
+        deliveries = await after_call(store, keyring, settings, workshop, ordered)
+        if deliveries is None:
+            return
+        _tell_analysis((await store.call(ordered.row.id)).analysis)
     except PatchbayError as error:
         hint(f"After the call: {error.message}")
         return

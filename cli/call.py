@@ -9,14 +9,17 @@ from pathlib import Path
 
 import typer
 
+from cli.elsewhere import TOKEN, URL, open_remote, server_of
 from cli.logs import log_to_stderr
 from cli.loop import run
 from cli.output import hint
-from cli.running import JSON, MOCK, OFFLINE, VERSION, WORKFLOW, Choice, Run, open_run, outcome, print_event
+from cli.running import JSON, MOCK, OFFLINE, VERSION, WORKFLOW, Choice, open_run, outcome, print_event
 from cli.source import read_script
 from cli.timeline import Timeline
 from cli.verb import epilog, new_app
 from runtime.errors import UsageFault
+from runtime.harness.joining import ApiServer
+from runtime.harness.phone import LocalPhone, Phone
 from runtime.harness.script import Say, Step
 from runtime.harness.voice import RATE, VoiceCaller
 from runtime.session.ports import EventRow
@@ -36,10 +39,22 @@ class Caller:
     recordings: tuple[Samples, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class _Order:
+    """Who calls what, and who is told of it."""
+
+    choice: Choice
+    caller: Caller
+    offline: bool
+    out: Path | None
+    watch: Callable[[EventRow], None]
+
+
 @app.command(
     epilog=epilog(
         "patchbay call workflow.yaml --offline --script script.txt --out call.wav",
         'patchbay call --workflow "Front desk" --say "I have a question about my bill"',
+        'patchbay call --url http://127.0.0.1:8080 --workflow "Front desk" --say "hello"',
     )
 )
 def call(
@@ -52,6 +67,8 @@ def call(
     out: Path | None = typer.Option(None, "--out", metavar="WAV", help="Save both sides: caller left, agent right."),
     mock: str | None = MOCK,
     offline: bool = OFFLINE,
+    url: str | None = URL,
+    token: str | None = TOKEN,
     seed: int = typer.Option(0, "--seed", help="Fixes whatever is random."),
     as_json: bool = JSON,
 ) -> None:
@@ -63,9 +80,11 @@ def call(
     caller = _caller(script, say, audio)
     if out is not None:
         check_writable(out)
-    watch = print_event if as_json else Timeline()
-    code = run(_call(choice, caller, settings=settings, offline=offline, out=out, watch=watch))
-    raise typer.Exit(code)
+    order = _Order(choice, caller, offline, out, print_event if as_json else Timeline())
+    if token is not None and url is None:
+        raise UsageFault("--token opens a server, and none is named.", remedy="Name it: --url http://127.0.0.1:8080")
+    work = _call(settings, order) if url is None else _call_elsewhere(server_of(settings, url, token, choice), order)
+    raise typer.Exit(run(work))
 
 
 def _caller(script: str | None, say: list[str], audio: list[Path]) -> Caller:
@@ -99,31 +118,31 @@ def check_writable(out: Path) -> None:
         ) from None
 
 
-async def _call(
-    choice: Choice,
-    caller: Caller,
-    *,
-    settings: Settings,
-    offline: bool,
-    out: Path | None,
-    watch: Callable[[EventRow], None],
-) -> int:
-    async with open_run(choice, channel="voice_test", offline=offline, settings=settings, watch=watch) as opened:
-        await place_call(opened, caller, out)
+async def _call(settings: Settings, order: _Order) -> int:
+    async with open_run(
+        order.choice, channel="voice_test", offline=order.offline, settings=settings, watch=order.watch
+    ) as opened:
+        await place_call(LocalPhone(opened.live), order.caller, order.out)
     return outcome(opened)
 
 
-async def place_call(run: Run, caller: Caller, out: Path | None) -> None:
+async def _call_elsewhere(server: ApiServer, order: _Order) -> int:
+    async with open_remote(server, order.choice, offline=order.offline, watch=order.watch) as phone:
+        await place_call(phone, order.caller, order.out)
+        return 1 if phone.outcome == "error" else 0
+
+
+async def place_call(phone: Phone, caller: Caller, out: Path | None) -> None:
     """Let the caller call and, however it ends, save what was recorded."""
-    phone = VoiceCaller(run.live)
+    voice = VoiceCaller(phone)
     try:
-        await phone.begin()
+        await voice.begin()
         if caller.recordings:
-            await phone.play_recordings(caller.recordings)
+            await voice.play_recordings(caller.recordings)
         else:
-            await phone.play(caller.steps)
+            await voice.play(caller.steps)
     finally:
-        await phone.aclose()
+        await voice.aclose()
         if out is not None:
-            await asyncio.to_thread(phone.recorder.write, out)
+            await asyncio.to_thread(voice.recorder.write, out)
             hint(f"Recording: {out}")

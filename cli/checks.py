@@ -14,6 +14,7 @@ from cli.context import describe, schema_status
 from cli.providers import installed_plugins
 from runtime.errors import PatchbayError
 from runtime.settings import Settings
+from runtime.store.opening import is_over_api
 
 __all__ = ["Check", "all_checks"]
 
@@ -156,11 +157,13 @@ async def _database(settings: Settings) -> Check:
         found = await schema_status(settings)
     except PatchbayError as error:
         return Check("database", ok=False, essential=True, detail=error.message, remedy=error.remedy)
-    embedded = settings.database_url is None
+    over_api = is_over_api(settings)
+    embedded = settings.database_url is None and not over_api
     # The embedded one is migrated by the next command that opens it.
-    ok = found.state == "current" or (embedded and found.state != "newer")
-    detail = f"{'embedded Postgres' if embedded else 'DATABASE_URL'}, {describe(found)}"
-    return Check("database", ok=ok, essential=True, detail=detail, remedy="Run: patchbay db migrate")
+    ok = found.fits or (embedded and found.state != "newer")
+    place = "embedded Postgres" if embedded else "SUPABASE_URL" if over_api else "DATABASE_URL"
+    remedy = "Run: supabase db push" if over_api else "Run: patchbay db migrate"
+    return Check("database", ok=ok, essential=True, detail=f"{place}, {describe(found)}", remedy=remedy)
 
 
 async def _livekit(settings: Settings) -> Check:

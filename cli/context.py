@@ -15,7 +15,7 @@ from runtime.session.ports import OrganizationRow, Store
 from runtime.settings import Settings
 from runtime.store import migrations
 from runtime.store.embedded import EmbeddedPostgres
-from runtime.store.opening import is_pooled, open_settings_store, refuse_supabase
+from runtime.store.opening import is_over_api, is_pooled, need_database_url, open_settings_store, supabase_schema
 from runtime.store.postgres import PostgresStore
 from runtime.store.secrets import Keyring, open_keyring
 
@@ -76,19 +76,22 @@ def with_store(work: Callable[[CliStore], Awaitable[T]]) -> T:
 
 async def schema_status(settings: Settings) -> migrations.SchemaStatus:
     """Compare the database with this release; changes nothing, but starts the embedded one for as long as it takes."""
+    if is_over_api(settings):
+        return await supabase_schema(settings)
     async with _unmigrated(settings) as store, store.connection() as connection:
         return await migrations.status(connection)
 
 
 async def migrate_database(settings: Settings) -> tuple[migrations.Migration, ...]:
     """Bring the database to this release's schema and return what was applied."""
+    need_database_url(settings, "Migrating a database")
     async with _unmigrated(settings) as store, store.connection() as connection:
         return await migrations.migrate(connection)
 
 
 async def database_url(settings: Settings) -> str:
     """Return DATABASE_URL, else the embedded Postgres's, which is started to know it."""
-    refuse_supabase(settings)
+    need_database_url(settings, "Connecting to the database itself")
     if settings.database_url is not None:
         return settings.database_url
     async with EmbeddedPostgres(settings.make_home()) as postgres:
@@ -117,7 +120,6 @@ def _opened(settings: Settings) -> AbstractAsyncContextManager[Store]:
 @asynccontextmanager
 async def _unmigrated(settings: Settings) -> AsyncIterator[PostgresStore]:
     """Yield the store whatever its schema is."""
-    refuse_supabase(settings)
     async with AsyncExitStack() as stack:
         url = settings.database_url
         if url is None:

@@ -30,7 +30,8 @@ def status(as_json: bool = typer.Option(False, "--json", help="Print one JSON ob
     """Compare the database's schema with this release's; changes nothing."""
     settings = _settings()
     found = run(schema_status(settings))
-    place = "embedded" if settings.database_url is None else masked_url(settings.database_url)
+    url = settings.database_url or settings.supabase_url
+    place = "embedded" if url is None else masked_url(url)
     if as_json:
         versions = {"applied": found.applied, "pending": found.pending, "unknown": found.unknown}
         print_json({"database": place, "state": found.state, **versions})

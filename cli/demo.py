@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from importlib.resources import files
 from pathlib import Path
 from time import monotonic
 
@@ -19,7 +18,8 @@ from cli.running import Choice, open_run, outcome, print_event
 from cli.source import read_script, read_workflow
 from cli.timeline import Timeline
 from cli.verb import epilog, new_app
-from runtime.errors import UsageFault
+from runtime.examples import examples
+from runtime.harness.phone import LocalPhone
 from runtime.settings import Settings
 from runtime.store.embedded import EmbeddedPostgres
 from runtime.store.postgres import PostgresStore
@@ -43,14 +43,6 @@ COLLECTED = """
 select payload->>'name' as variable, payload->>'value' as value, payload->>'source' as source
 from session_event where session_id = $1 and event_type in ('variable_collected', 'variable_corrected') order by seq
 """
-
-
-def examples() -> Path:
-    """Return the folder of the shipped workflows: in a checkout beside the packages, in a wheel inside `cli`."""
-    for folder in (Path(__file__).parent.parent / "examples", Path(str(files("cli"))) / "_examples"):
-        if (folder / "front_desk").is_dir():
-            return folder
-    raise UsageFault("The example workflows are missing.", remedy="Install Patchbay again.")
 
 
 @app.command(epilog=epilog("patchbay demo", "patchbay demo --out /tmp/call.wav"))
@@ -85,7 +77,7 @@ async def _demo(settings: Settings, recording: Path, *, as_json: bool) -> int:
         watch = print_event if as_json else Timeline()
         choice = Choice(version=version.id)
         async with open_run(choice, channel="voice_test", offline=True, settings=settings, watch=watch) as call:
-            await place_call(call, caller, recording)
+            await place_call(LocalPhone(call.live), caller, recording)
     code = outcome(call)
     if not as_json:
         await _summary(settings, call.session_id, recording)

@@ -1,4 +1,4 @@
-"""`patchbay dev`: database, LiveKit, worker and SIP line on this machine, and how to call it."""
+"""`patchbay dev`: database, LiveKit, API, worker and SIP line on this machine, and how to call it."""
 
 from __future__ import annotations
 
@@ -18,8 +18,10 @@ from pathlib import Path
 import typer
 from rich.text import Text
 
+from api.local import TOKEN_FILE
 from cli.context import CliStore, open_cli_store
 from cli.demo import examples
+from cli.dev_api import free_port, served_api
 from cli.logs import log_to_stderr
 from cli.loop import run
 from cli.output import console, hint
@@ -50,16 +52,19 @@ def dev(
     ),
     listen: str = LISTEN,
     offline: bool = OFFLINE,
+    api_port: int = typer.Option(
+        8080, "--api-port", min=0, max=65535, help="The control API's port; another where it is taken."
+    ),
 ) -> None:
-    """Run everything on this machine: Postgres, LiveKit where it is installed, and a worker with a SIP line."""
+    """Run everything on this machine: Postgres, LiveKit where it is installed, the API, and a worker with a SIP line."""
     settings = Settings.load()
     log_to_stderr(settings)
     need_phone()
     listen = free_listen(LineConfig(listen=listen))
-    raise typer.Exit(run(_dev(settings, file, listen, offline=offline)))
+    raise typer.Exit(run(_dev(settings, file, listen, free_port(api_port), offline=offline)))
 
 
-async def _dev(settings: Settings, file: str | None, listen: str, *, offline: bool) -> int:
+async def _dev(settings: Settings, file: str | None, listen: str, api_port: int, *, offline: bool) -> int:
     arguments = ["--phone", listen, "--loopback-models", *(["--offline"] if offline else [])]
     async with open_cli_store(settings) as opened, _livekit(settings) as livekit:
         if (version := await _answering(opened, file)) is not None:
@@ -69,14 +74,15 @@ async def _dev(settings: Settings, file: str | None, listen: str, *, offline: bo
         environment = livekit or _given(settings)
         if environment:
             arguments += ["--rooms"]
-        _tell(settings.model_copy(update=_fields(environment)), listen, rooms=bool(environment))
         children = crew(
             [sys.executable, "-m", "worker.process", *arguments],
             processes=1,
             max_calls=most_calls(settings, rooms=bool(environment)),
         )
         children = tuple(type(child)(child.argv, {**child.env, **livekit}) for child in children)
-        return await supervise(children, host=settings.http_host, port=settings.http_port)
+        async with served_api(settings, api_port, livekit, offline=offline):
+            _tell(settings.model_copy(update=_fields(environment)), listen, api_port, rooms=bool(environment))
+            return await supervise(children, host=settings.http_host, port=settings.http_port)
 
 
 async def _answering(opened: CliStore, file: str | None) -> str | None:
@@ -105,13 +111,16 @@ def _fields(environment: dict[str, str]) -> dict[str, object]:
     return {name: getattr(loaded, name) for name in ("livekit_url", "livekit_api_key", "livekit_api_secret")}
 
 
-def _tell(settings: Settings, listen: str, *, rooms: bool) -> None:
+def _tell(settings: Settings, listen: str, api_port: int, *, rooms: bool) -> None:
     """Say how to call: by telephone, and by browser where there is LiveKit."""
     lines = [("By phone    ", f"ring sip:patchbay@{listen} with any SIP telephone (Linphone, baresip, …), no account")]
     if rooms:
         lines.append(("By browser  ", _browser_address(settings)))
     else:
         lines.append(("By browser  ", "install livekit-server (`make livekit`), or set LIVEKIT_*, and start again"))
+    lines.append(
+        ("By HTTP     ", f"http://127.0.0.1:{api_port} (description: /docs); token: {settings.home / TOKEN_FILE}")
+    )
     lines.append(("Publish     ", "patchbay workflow publish FILE; patchbay number default NAME"))
     lines.append(("Events      ", "patchbay session list"))
     for name, text in lines:

@@ -20,7 +20,7 @@ from runtime.knowledge.embedding import Embedder, open_embedder
 from runtime.knowledge.library import Library
 from runtime.knowledge.rows import Added
 from runtime.knowledge.searching import Answer, Searcher
-from runtime.store.pool import Database
+from runtime.store.opening import database_of, need_database_url
 
 __all__ = ["app"]
 
@@ -188,8 +188,8 @@ def _with_shelf(work: Callable[[_Shelf], Awaitable[T]]) -> T:
 
 @asynccontextmanager
 async def _shelf(opened: CliStore) -> AsyncIterator[_Shelf]:
-    database = opened.store
-    if not isinstance(database, Database):
+    need_database_url(opened.settings, "Keeping knowledge")
+    if (database := database_of(opened.store)) is None:
         raise Unreachable(
             "Knowledge is kept in Postgres.", remedy="Set DATABASE_URL, or unset it for the embedded one."
         )

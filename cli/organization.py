@@ -1,25 +1,56 @@
-"""`patchbay organization`: what an organization may use up, and what it uses."""
+"""`patchbay organization`, or `patchbay org`: makes tenants, says what one may use up, and what it uses."""
 
 from __future__ import annotations
 
 import re
 from dataclasses import replace
+from datetime import datetime
 from typing import Any
 
 import typer
 
 from cli.context import CliStore, with_store
-from cli.output import plain, print_json, print_record
+from cli.output import hint, plain, print_json, print_record, print_table, say
+from cli.rows import checked_text, with_rows
 from cli.verb import epilog, new_app
 from runtime.errors import UsageFault
 from runtime.session.ports import Limits, OrganizationLoad, TenantRow
+from runtime.settings import Settings
+from runtime.store.row_access import Rows
 
 __all__ = ["app"]
 
-app = new_app("Show an organization, and limit what it uses up.")
+app = new_app("Make, list and show organizations, and limit what one uses up.")
 
 _JSON = typer.Option(False, "--json", help="Print one JSON object.")
 _MOST = 1_000_000
+
+
+@app.command(epilog=epilog("patchbay org create Acme --json"))
+def create(name: str = typer.Argument(metavar="NAME", help="What people call it."), as_json: bool = _JSON) -> None:
+    """Make an organization. Names need not be unique; its id is."""
+    wanted = checked_text(name, "NAME")
+    made, namesakes = with_rows(lambda rows, _settings: _create(rows, wanted))
+    if as_json:
+        print_json(made)
+    else:
+        say(made["id"])
+    if namesakes:
+        hint(f"{namesakes} more of this name: where a command takes a name, name one of them by its id.")
+
+
+@app.command("list", epilog=epilog("patchbay org list --json"))
+def list_organizations(as_json: bool = _JSON) -> None:
+    """List the organizations, the newest last."""
+    rows = with_rows(_list)
+    if as_json:
+        print_json({"organizations": rows})
+        return
+    print_table(
+        ("id", "name", "made"),
+        [(row["id"], row["name"], datetime.fromisoformat(row["created_at"])) for row in rows],
+        empty="No organization yet. `patchbay org create NAME` makes one.",
+    )
 
 
 @app.command(epilog=epilog("patchbay organization show --json"))
@@ -56,6 +87,18 @@ def limit(
         return await _read(opened)
 
     _print(*with_store(work), as_json=as_json)
+
+
+async def _create(rows: Rows, name: str) -> tuple[dict[str, Any], int]:
+    namesakes = await rows.select("organization", columns=["id"], where=[("name", "eq", name)])
+    made = await rows.insert("organization", {"name": name}, returning=["id", "name"])
+    return {"id": made["id"], "name": made["name"]}, len(namesakes)
+
+
+async def _list(rows: Rows, _settings: Settings) -> list[dict[str, Any]]:
+    return await rows.select(
+        "organization", columns=["id", "name", "created_at"], order=[("created_at", "asc"), ("id", "asc")]
+    )
 
 
 async def _read(opened: CliStore) -> tuple[TenantRow, OrganizationLoad]:

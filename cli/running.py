@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import os
 import sys
-import uuid
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from importlib.metadata import version as installed_version
-from typing import Any, Literal
+from typing import Any
 
 import typer
 
@@ -18,27 +15,33 @@ from cli.afterwards import follow_up
 from cli.context import CliStore, open_cli_store
 from cli.output import hint, plain, print_json
 from cli.source import WorkflowSource, read_mocks, read_workflow
-from runtime.errors import ConfigRefused, NotFound, UsageFault
-from runtime.harness.transcript import transcript
+from runtime.errors import NotFound, UsageFault
+from runtime.harness.transcript import save_test
 from runtime.session.call_session import SystemClock
 from runtime.session.event_log import EventLog
-from runtime.session.ports import CallRow, EventRow, TestSessionRow, VersionRow
+from runtime.session.ports import EventRow, VersionRow
 from runtime.settings import Settings
-from runtime.voice.catalogue import provider_catalogue
 from runtime.voice.composing import Ordered, Workshop
-from runtime.voice.live_call import LiveCall, open_call
-from runtime.voice.pipeline import Providers
-from runtime.workflow.graph import Workflow, compile_workflow
-from runtime.workflow.upgrade import upgrade
-from runtime.workflow.validation import validate
+from runtime.voice.live_call import LiveCall
+from runtime.workflow.graph import Workflow
+from tools.calls import TestChannel, TestPlan, open_test, open_workshop, runnable
 from tools.mocks import parse_mocks
-from tools.opening import open_tools
-from tools.registry import default_registry
 
-__all__ = ["JSON", "MOCK", "OFFLINE", "VERSION", "WORKFLOW", "Choice", "Run", "open_run", "outcome", "print_event"]
+__all__ = [
+    "JSON",
+    "MOCK",
+    "OFFLINE",
+    "VERSION",
+    "WORKFLOW",
+    "Choice",
+    "Run",
+    "open_run",
+    "outcome",
+    "print_event",
+    "while_somebody_reads",
+]
 
 Json = Any
-Channel = Literal["chat_test", "voice_test"]
 
 VERSION = typer.Option(None, "--version", metavar="ID", help="A stored version, by its id.")
 WORKFLOW = typer.Option(None, "--workflow", metavar="NAME", help="The published version of this workflow.")
@@ -66,14 +69,6 @@ class Choice:
                 "Name one workflow: FILE, --version ID or --workflow NAME.",
                 remedy="For example: patchbay chat workflow.yaml",
             )
-
-
-@dataclass(frozen=True, slots=True)
-class _Kind:
-    channel: Channel
-    offline: bool
-    stored: bool
-    mocks: Mapping[str, Json]
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +111,7 @@ def outcome(run: Run) -> int:
 async def open_run(
     choice: Choice,
     *,
-    channel: Channel,
+    channel: TestChannel,
     offline: bool,
     settings: Settings,
     watch: Callable[[EventRow], None] | None = None,
@@ -130,16 +125,21 @@ async def open_run(
     async with AsyncExitStack() as stack:
         store = await stack.enter_async_context(open_cli_store(settings))
         version = await _version(store, choice, source)
-        workflow = _compiled(version, offline=offline)
+        workflow = runnable(version, offline=offline)
         parse_mocks(mocks, workflow, choice.mocks or "")
         _note_what_is_missing(workflow)
-        kind = _Kind(channel, offline=offline, stored=source is None, mocks=mocks)
-        run = await _open(stack, store, version, workflow, kind, watch)
+        workshop = await _workshop(stack, store, offline=offline)
+        plan = TestPlan(channel, stored=source is None, mocks=mocks)
+        workspace = await store.store.variables(store.organization.id)
+        test = await stack.enter_async_context(open_test(workshop, version, workflow, workspace, plan))
+        if watch is not None:
+            test.live.plan.log.subscribe(while_somebody_reads(watch))
+        run = Run(test.live, test.clock, workflow, version, store, test.events, workshop, test.ordered)
         try:
             yield run
         finally:
             await run.live.call.aclose()
-            await _save(run)
+            await save_test(store.store, run.live.plan.log.row, run.events)
             await follow_up(store.store, store.keyring, settings, run.workshop, run.ordered)
 
 
@@ -158,92 +158,20 @@ async def _by_id(store: CliStore, version_id: str) -> VersionRow:
     return version
 
 
-def _compiled(version: VersionRow, *, offline: bool) -> Workflow:
-    raw = upgrade(version.config)
-    catalogue = None if offline else provider_catalogue()
-    checked = validate(raw, providers=catalogue, tools=default_registry(), stage="save" if offline else "start")
-    if not checked.valid or checked.config is None:
-        raise ConfigRefused(
-            f"Version {version.version} of '{version.workflow_name}' cannot run:",
-            faults=tuple(checked.faults),
-            remedy="Correct what is listed, or try --offline.",
-        )
-    return compile_workflow(checked.config, version_id=version.id)
-
-
 def _note_what_is_missing(workflow: Workflow) -> None:
     if any(path.transfer_call is not None for path in workflow.paths.values()):
         hint("There is no telephone here: a transfer of the call fails, and the call goes on.")
 
 
-async def _open(
-    stack: AsyncExitStack,
-    store: CliStore,
-    version: VersionRow,
-    workflow: Workflow,
-    kind: _Kind,
-    watch: Callable[[EventRow], None] | None,
-) -> Run:
-    settings, keyring = store.settings, store.keyring
-    log = await EventLog.open(settings.events_folder, store.store)
+async def _workshop(stack: AsyncExitStack, store: CliStore, *, offline: bool) -> Workshop:
+    log = await EventLog.open(store.settings.events_folder, store.store)
     stack.push_async_callback(log.aclose)
-    tools = await stack.enter_async_context(open_tools(settings, store.store))
-    workshop = Workshop(
-        log=log,
-        encrypt=keyring.encrypt,
-        decrypt=keyring.decrypt,
-        runner=tools.runner,
-        allowed=settings.allow_private_hosts.allows,
-        runtime_version=installed_version("patchbay"),
-        offline=kind.offline,
-    )
-    text = kind.channel == "chat_test"
-    clock = SystemClock(scripted=text)
-    ordered = Ordered(
-        workflow=workflow,
-        row=_row(version, kind.channel),
-        clock=clock,
-        workspace=await store.store.variables(store.organization.id),
-        workflow_id=version.workflow_id,
-        stored=kind.stored,
-        mocks=kind.mocks,
-    )
-    providers = workshop.providers(ordered)
-    stack.push_async_callback(providers.aclose)
-    _make_all(providers, workflow, text=text)
-    plan = workshop.plan(ordered, providers)
-    events: list[EventRow] = []
-    plan.log.subscribe(events.append)
-    if watch is not None:
-        plan.log.subscribe(_while_somebody_reads(watch))
-    live = await stack.enter_async_context(open_call(plan, text=text))
-    return Run(live, clock, workflow, version, store, events, workshop, ordered)
-
-
-def _row(version: VersionRow, channel: Channel) -> CallRow:
-    return CallRow(
-        id=str(uuid.uuid4()),
-        organization_id=version.organization_id,
-        workflow_version_id=version.id,
-        channel=channel,
-        direction="inbound",
-        is_test=True,
-        started_at=datetime.now(UTC),
-        runtime_version=installed_version("patchbay"),
+    return await stack.enter_async_context(
+        open_workshop(store.settings, store.store, log, store.keyring, offline=offline)
     )
 
 
-def _make_all(providers: Providers, workflow: Workflow, *, text: bool) -> None:
-    """Make what every agent needs: what is missing is told before there is a call that it would end."""
-    for agent in workflow.agents.values():
-        providers.llm(agent)
-        if not text:
-            providers.stt(agent)
-            providers.tts(agent)
-            providers.vad(agent)
-
-
-def _while_somebody_reads(watch: Callable[[EventRow], None]) -> Callable[[EventRow], None]:
+def while_somebody_reads(watch: Callable[[EventRow], None]) -> Callable[[EventRow], None]:
     """Return `watch`, silenced once nobody reads stdout any more (`| head`): the call goes on and is recorded."""
     closed = False
 
@@ -258,16 +186,3 @@ def _while_somebody_reads(watch: Callable[[EventRow], None]) -> Callable[[EventR
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
     return tell
-
-
-async def _save(run: Run) -> None:
-    await run.store.store.save_test(
-        TestSessionRow(
-            id=str(uuid.uuid4()),
-            organization_id=run.version.organization_id,
-            workflow_version_id=run.version.id,
-            session_id=run.session_id,
-            transcript=transcript(run.events),
-            created_at=datetime.now(UTC),
-        )
-    )

@@ -24,6 +24,7 @@ _CHATTY = (
     "openai",
     "hpack",
     "websockets",
+    "uvicorn",
     "aiohttp",
     "httpx2",
     "httpcore2",

@@ -122,6 +122,16 @@ def _mcp_servers(value: object, info: ValidationInfo) -> object:
     return read_mcp_servers(value, (info.context or {}).get("folder", Path())) if isinstance(value, str) else value
 
 
+def _origins(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    found = tuple(origin.strip().rstrip("/") for origin in value.split(",") if origin.strip())
+    for origin in found:
+        if not re.fullmatch(r"https?://[^\s/*?#@]+", origin):
+            raise ValueError(f"{origin!r} is no origin; write for example https://app.example.com")
+    return found
+
+
 def _address(text: str) -> str:
     if not re.fullmatch(r"[A-Za-z0-9.-]+|(?=.*:.*:)[0-9A-Fa-f:.]+(?:%\w+)?", text):
         raise ValueError("it must be an address or a name to listen on, without a port, such as 127.0.0.1 or 0.0.0.0")
@@ -165,6 +175,9 @@ class Settings(BaseModel):
     drain_s: float = Field(alias="PATCHBAY_DRAIN_S", default=3600.0, ge=0, allow_inf_nan=False)
     http_host: Annotated[str, BeforeValidator(_address)] = Field(alias="PATCHBAY_HTTP_HOST", default="127.0.0.1")
     http_port: int = Field(alias="PATCHBAY_HTTP_PORT", default=8081, ge=1, le=65535)
+    api_origins: Annotated[tuple[str, ...], BeforeValidator(_origins)] = Field(alias="PATCHBAY_API_ORIGINS", default=())
+    api_rate: int = Field(alias="PATCHBAY_API_RATE", default=600, ge=1, le=1_000_000)
+    api_key: SecretStr | None = Field(alias="PATCHBAY_API_KEY", default=None)
     otlp_endpoint: Annotated[str, _url("https", "http")] | None = Field(
         alias="OTEL_EXPORTER_OTLP_ENDPOINT", default=None
     )
@@ -249,11 +262,11 @@ def child_environment(more: Mapping[str, str]) -> dict[str, str]:
 
 
 def _shown(value: object) -> str | None:
-    if value is None or value == {}:
+    if value is None or value in ({}, ()):
         return None
     if isinstance(value, SecretStr):
         return MASK
-    return ",".join(value) if isinstance(value, dict) else masked_url(str(value)) or None
+    return ",".join(value) if isinstance(value, dict | tuple) else masked_url(str(value)) or None
 
 
 def _working_folder() -> Path:

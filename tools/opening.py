@@ -13,7 +13,7 @@ from runtime.knowledge.embedding import open_embedder
 from runtime.knowledge.searching import Searcher
 from runtime.session.ports import RunnerOrder, Store
 from runtime.settings import Settings
-from runtime.store.pool import Database
+from runtime.store.opening import database_of
 from runtime.store.tool_database import open_tool_database
 from runtime.tasks import cancel_and_wait, spawn
 from tools.guard import open_client
@@ -63,10 +63,10 @@ async def open_tools(settings: Settings, store: Store) -> AsyncIterator[Tools]:
 
 
 async def _searcher(stack: AsyncExitStack, settings: Settings, store: Store) -> Searcher | None:
-    """Return what searches the store's knowledge; a store in memory has none. It gets ready behind the first calls."""
-    if not isinstance(store, Database):
+    """Return what searches the store's knowledge; a store in memory, or over an API alone, has none. It gets ready behind the first calls."""
+    if (database := database_of(store)) is None:
         return None
-    searcher = Searcher(store, await stack.enter_async_context(open_embedder(settings)))
+    searcher = Searcher(database, await stack.enter_async_context(open_embedder(settings)))
     stack.push_async_callback(cancel_and_wait, spawn(_prepared(searcher), name="knowledge"))
     return searcher
 

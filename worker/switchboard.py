@@ -14,9 +14,9 @@ import structlog
 
 from runtime.conversation.wordings import wording
 from runtime.errors import PatchbayError
-from runtime.harness.transcript import transcript
+from runtime.harness.transcript import save_test
 from runtime.session.event_log import CallLog
-from runtime.session.ports import EventRow, Store, TestSessionRow
+from runtime.session.ports import EventRow, Store
 from runtime.tasks import spawn
 from runtime.voice.live_call import LiveCall
 from worker.answering import run_call
@@ -146,21 +146,10 @@ class Switchboard:
             del self._live[session_id]
 
     async def _save_test(self, test_id: str | None, received: Received, events: list[EventRow]) -> None:
-        row = received.plan.log.row
-        if test_id is None or row.workflow_version_id is None:
+        if test_id is None:
             return
         try:
-            uuid.UUID(test_id)
-            await self._store.save_test(
-                TestSessionRow(
-                    id=test_id,
-                    organization_id=row.organization_id,
-                    workflow_version_id=row.workflow_version_id,
-                    session_id=row.id,
-                    transcript=transcript(events),
-                    created_at=datetime.now(UTC),
-                )
-            )
+            await save_test(self._store, received.plan.log.row, events, str(uuid.UUID(test_id)))
         except (PatchbayError, ValueError) as error:
             _log.warning("test_not_saved", reason=str(error))
 

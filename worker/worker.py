@@ -4,26 +4,24 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from importlib.metadata import version as installed_version
 from typing import Any
 
 import structlog
 from prometheus_client import CollectorRegistry
 
-from runtime.addresses import is_loopback
 from runtime.errors import ConfigRefused, PatchbayError, UsageFault
 from runtime.session.call_session import SystemClock
 from runtime.session.event_log import EventLog
 from runtime.session.ports import OrganizationRow, Store
 from runtime.settings import Settings
 from runtime.store.opening import open_settings_store
-from runtime.store.secrets import Keyring, open_keyring
+from runtime.store.secrets import open_keyring
 from runtime.tasks import cancel_and_wait, spawn
 from runtime.voice.analyst import ModelAnalyst, workshop_providers
-from runtime.voice.composing import Workshop
 from tools.after_call import open_reader
-from tools.opening import open_tools
+from tools.calls import open_workshop
 from worker.capacity import most_calls
 from worker.child import Status
 from worker.directory import Apologise, Directory, open_directory
@@ -129,12 +127,11 @@ async def open_worker(settings: Settings, lines: Lines, *, offline: bool = False
         )
         key = settings.secret_key
         keyring = open_keyring(key.get_secret_value() if key else None, settings.home)
-        workshop = await _workshop(stack, settings, store, log, keyring, offline=offline)
+        workshop = await stack.enter_async_context(
+            open_workshop(settings, store, log, keyring, offline=offline, loopback_models=lines.loopback_models)
+        )
         asked = workshop_providers(workshop, store.variables, SystemClock(), offline=offline)
         reader = await stack.enter_async_context(open_reader(store, keyring, settings, analyst=ModelAnalyst(asked)))
-        if lines.loopback_models:
-            named = workshop.allowed
-            workshop = replace(workshop, allowed=lambda host, port: is_loopback(host) or named(host, port))
         versions = Versions(store, offline=offline)
         if (own := lines.answer_with) is not None:
             await _pinned(versions, own)
@@ -183,21 +180,6 @@ async def _open_lines(stack: AsyncExitStack, worker: Worker, lines: Lines) -> No
 async def _end_calls(board: Switchboard) -> None:
     board.end_all()
     await board.drain(0)
-
-
-async def _workshop(
-    stack: AsyncExitStack, settings: Settings, store: Store, log: EventLog, keyring: Keyring, *, offline: bool
-) -> Workshop:
-    tools = await stack.enter_async_context(open_tools(settings, store))
-    return Workshop(
-        log=log,
-        encrypt=keyring.encrypt,
-        decrypt=keyring.decrypt,
-        runner=tools.runner,
-        allowed=settings.allow_private_hosts.allows,
-        runtime_version=installed_version("patchbay"),
-        offline=offline,
-    )
 
 
 class _Faults:

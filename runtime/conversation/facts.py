@@ -147,6 +147,7 @@ class CallStarted(Fact):
     workflow_version_id: str | None = None
     runtime_version: str
     session_id: str
+    request_id: str | None = None
 
 
 class CallResumed(Fact):

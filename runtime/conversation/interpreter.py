@@ -93,6 +93,7 @@ def _begin(scene: Scene, signal: ev.CallBegan) -> None:
         workflow_id=signal.workflow_id,
         workflow_version_id=signal.workflow_version_id,
         runtime_version=signal.runtime_version,
+        request_id=signal.request_id,
     )
     offer(scene, signal.presets, "preset")
     variables = scene.workflow.variables

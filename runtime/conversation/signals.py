@@ -45,7 +45,7 @@ class _Signal:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CallBegan(_Signal):
-    """The caller is there. `presets` are values given from outside, by name.
+    """The caller is there. `presets` are values given from outside, by name; `request_id` names the API's request, if any.
 
     A call that goes out begins when it is dialled, with `answered` false; `CallAnswered` follows, or `CallStopped`.
     """
@@ -60,6 +60,7 @@ class CallBegan(_Signal):
     runtime_version: str = ""
     presets: Mapping[str, Json] = field(default_factory=dict)
     answered: bool = True
+    request_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

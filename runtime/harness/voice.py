@@ -10,15 +10,14 @@ from typing import Final, assert_never
 import numpy as np
 from livekit import rtc
 
+from runtime.harness.phone import RATE, Phone
 from runtime.harness.script import Dtmf, Hangup, Interrupt, Say, Silence, Step
 from runtime.tasks import cancel_and_wait, spawn
-from runtime.voice.audio import PcmInput, PcmOutput, Recorder, Samples, resample
-from runtime.voice.live_call import LiveCall
+from runtime.voice.audio import Recorder, Samples, resample
 from runtime.voice.local.tts import synthesise
 
-__all__ = ["RATE", "VoiceCaller"]
+__all__ = ["RATE", "VoiceCaller", "speech"]
 
-RATE: Final = 16000
 FRAME_S: Final = 0.02
 FRAME: Final = int(RATE * FRAME_S)
 KEY_S: Final = 0.15
@@ -28,20 +27,20 @@ SPEAKS_WITHIN_S: Final = 10.0
 
 
 class VoiceCaller:
-    """Plays the caller of a voice test at the pace of speech; both sides are recorded on one timeline."""
+    """Plays the caller of a voice test at the pace of speech, through a telephone that is closed with `aclose`.
 
-    def __init__(self, live: LiveCall) -> None:
-        self._live = live
-        self._input = PcmInput(rate=RATE)
-        self._output = PcmOutput(self._agent_frame)
+    Both sides are recorded on one timeline.
+    """
+
+    def __init__(self, phone: Phone) -> None:
+        self._phone = phone
         self._recorder = Recorder(rate=RATE)
         self._queue: deque[Samples] = deque()
         self._quiet = asyncio.Event()
         self._started_at = 0.0
         self._pump: asyncio.Task[None] | None = None
         self._changed = asyncio.Event()
-        live.call.watch(lambda _state: self._changed.set())
-        live.session.on("agent_state_changed", lambda _event: self._changed.set())
+        phone.watch(self._changed.set)
 
     @property
     def recorder(self) -> Recorder:
@@ -51,14 +50,13 @@ class VoiceCaller:
     @property
     def over(self) -> bool:
         """Whether the call has ended."""
-        return self._live.call.state.ended
+        return self._phone.standing.ended
 
     async def begin(self) -> None:
         """Pick up the telephone: the microphone is open, the agent may greet."""
-        self._live.connect(self._input, self._output)
         self._started_at = asyncio.get_running_loop().time()
         self._pump = spawn(self._send_frames(), name="caller's microphone")
-        await self._live.begin()
+        await self._phone.begin(self._agent_frame, _nothing)
 
     async def play(self, steps: Iterable[Step]) -> None:
         """Take the steps one by one, then wait for the last answer and leave as a caller does."""
@@ -66,7 +64,7 @@ class VoiceCaller:
             if self.over:
                 return
             await self._until_over(self.take(step))
-        await self._until_over(self._live.line.wait_idle())
+        await self._until_over(self._turn_of_the_caller())
         await self.leave()
 
     async def play_recordings(self, recordings: Iterable[Samples]) -> None:
@@ -76,13 +74,13 @@ class VoiceCaller:
                 return
             await self._until_over(self._turn_of_the_caller())
             await self._until_over(self.speak(recording))
-        await self._until_over(self._live.line.wait_idle())
+        await self._until_over(self._turn_of_the_caller())
         await self.leave()
 
     async def _until_over(self, doing: Coroutine[None, None, None]) -> None:
         """Do it, but no longer than the call lasts."""
         work = spawn(doing, name="caller's step")
-        ended = spawn(self._live.call.ended(), name="end of the call")
+        ended = spawn(self._phone.ended(), name="end of the call")
         try:
             await asyncio.wait({work, ended}, return_when=asyncio.FIRST_COMPLETED)
             if work.done():
@@ -109,7 +107,8 @@ class VoiceCaller:
                 await asyncio.sleep(seconds)
             case Hangup():
                 await self._turn_of_the_caller()
-                self._live.call.stop("caller_hangup")
+                self._phone.hang_up()
+                await self._phone.ended()
             case never:
                 assert_never(never)
 
@@ -118,28 +117,28 @@ class VoiceCaller:
 
         The answer is not waited for: the next step may interrupt it.
         """
-        turn = self._live.call.state.turn
+        turn = self._phone.standing.turn
         self._queue.append(samples)
         self._quiet.clear()
         await self._quiet.wait()
         try:
             async with asyncio.timeout(HEARD_WITHIN_S):
-                await self._until(lambda: self._live.call.state.turn != turn)
+                await self._until(lambda: self._phone.standing.turn != turn)
         except TimeoutError:
             return
 
     async def leave(self) -> None:
         """Hang up, unless the call has ended; a goodbye is heard to its end."""
-        if self._live.call.state.ending and not self.over:
-            await self._live.call.ended()
-        self._live.call.stop("caller_hangup")
+        if self._phone.standing.ending and not self.over:
+            await self._phone.ended()
+        self._phone.hang_up()
+        await self._phone.ended()
 
     async def aclose(self) -> None:
         """Put the telephone down."""
         if self._pump is not None:
             await cancel_and_wait(self._pump)
-        self._input.close()
-        await self._output.aclose()
+        await self._phone.aclose()
 
     # ------------------------------------------------------------ when
 
@@ -151,25 +150,27 @@ class VoiceCaller:
     async def _turn_of_the_caller(self) -> None:
         """Wait until the agent has finished, and take a breath; an agent that begins in it is heard out."""
         while True:
-            await self._live.line.wait_idle()
-            if self._live.call.state.ending:
-                await self._live.call.ended()
+            await asyncio.sleep(0)
+            await self._until(lambda: not self._phone.standing.busy or self.over)
+            if self._phone.standing.ending:
+                await self._phone.ended()
             await asyncio.sleep(BREATH_S)
-            if not self._live.line.speaking:
+            if not self._phone.standing.busy:
                 return
 
     async def _agent_speaks(self) -> None:
         try:
             async with asyncio.timeout(SPEAKS_WITHIN_S):
-                await self._until(lambda: self._live.session.agent_state == "speaking")
+                await self._until(lambda: self._phone.standing.audible)
         except TimeoutError:
             return
 
     async def _press(self, keys: str) -> None:
+        taken = self._phone.standing.keys + len(keys)
         for key in keys:
-            self._live.press(key)
+            self._phone.press(key)
             await asyncio.sleep(KEY_S)
-        await self._until(lambda: self._live.call.state.entry is None or self.over)
+        await self._until(lambda: (self._phone.standing.keys >= taken and not self._phone.standing.keypad) or self.over)
 
     # ------------------------------------------------------------ sound
 
@@ -186,7 +187,7 @@ class VoiceCaller:
             if not frame.size:
                 self._quiet.set()
             frame = np.concatenate([frame, silence[frame.size :]])
-            self._input.push(frame)
+            self._phone.push(frame)
             self._recorder.add("caller", frame, due - self._started_at)
             due += FRAME_S
             await asyncio.sleep(max(0.0, due - loop.time()))
@@ -199,3 +200,7 @@ async def speech(text: str) -> Samples:
     """Return the caller's words as samples at 16 kHz."""
     pcm, rate = await synthesise(text)
     return resample(np.frombuffer(pcm, dtype=np.int16), rate, RATE)
+
+
+def _nothing() -> None:
+    """What was handed over has been recorded already."""

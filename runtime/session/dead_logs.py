@@ -50,6 +50,8 @@ def read_chunk(path: Path, start: int, limit: int) -> Chunk:
         if len(records) == limit or not line.endswith(b"\n"):
             break
         at += len(line)
+        if line.isspace():  # its session was erased
+            continue
         record = decode(line[:-1])
         if record is None:
             damaged += 1

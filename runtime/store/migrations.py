@@ -1,4 +1,4 @@
-"""Brings a database to the schema this release knows, and refuses one outside of it; shares its records with the Supabase CLI."""
+"""Brings a database to the schema this release knows, and refuses one it cannot run on; shares its records with the Supabase CLI."""
 
 from __future__ import annotations
 
@@ -13,7 +13,17 @@ import asyncpg
 
 from runtime.errors import StoreUnreachable
 
-__all__ = ["Migration", "SchemaState", "SchemaStatus", "check", "known_migrations", "migrate", "status"]
+__all__ = [
+    "Migration",
+    "SchemaState",
+    "SchemaStatus",
+    "check",
+    "compare",
+    "known_migrations",
+    "migrate",
+    "refuse_unfit",
+    "status",
+]
 
 SchemaState = Literal["empty", "older", "current", "newer"]
 Connection = Any  # asyncpg.Connection, or what its pool hands out in its place
@@ -24,6 +34,7 @@ _OLDEST_SERVER = 15
 _FILE = re.compile(r"(?P<version>\d{14})_(?P<name>\w+)\.sql")
 # The records are shared with whatever else lives in the project: a migration of ours is known by its name.
 _OURS = "patchbay_"
+_MIGRATE = "Run: patchbay db migrate"
 
 _PLATFORM_MISSING = """
 select to_regprocedure('auth.uid()') is null or to_regprocedure('auth.jwt()') is null or to_regprocedure('auth.role()') is null
@@ -39,6 +50,8 @@ _HAS_RECORDS = "select to_regclass('supabase_migrations.schema_migrations') is n
 _RECORDED = (
     "select version, to_jsonb(m) ->> 'name' as name from supabase_migrations.schema_migrations m order by version"
 )
+_HAS_OLDEST = "select to_regprocedure('patchbay.oldest_release()') is not null"
+_OLDEST = "select patchbay.oldest_release()"
 _IS_RECORDED = "select exists (select from supabase_migrations.schema_migrations where version = $1)"
 _RECORD = "insert into supabase_migrations.schema_migrations (version, statements, name) values ($1, $2, $3)"
 
@@ -56,12 +69,14 @@ class Migration:
 class SchemaStatus:
     """How a database compares with this release; all three tuples hold versions in order.
 
-    `unknown` are Patchbay's migrations that only a later release knows.
+    `unknown` are Patchbay's migrations that only a later release knows, and `oldest_release` is the migration a release has
+    to know to run on the schema, empty where the database does not say.
     """
 
     applied: tuple[str, ...]
     pending: tuple[str, ...]
     unknown: tuple[str, ...]
+    oldest_release: str = ""
 
     @property
     def state(self) -> SchemaState:
@@ -70,6 +85,11 @@ class SchemaStatus:
         if not self.pending:
             return "current"
         return "older" if self.applied else "empty"
+
+    @property
+    def fits(self) -> bool:
+        """Whether this release runs on it: nothing is missing, and what a later release added is only more."""
+        return not self.pending and self.oldest_release <= max(self.applied, default="")
 
 
 @cache
@@ -85,31 +105,42 @@ async def status(connection: Connection) -> SchemaStatus:
     recorded: Mapping[str, str | None] = {}
     if await connection.fetchval(_HAS_RECORDS):
         recorded = {row["version"]: row["name"] for row in await connection.fetch(_RECORDED)}
+    oldest = await connection.fetchval(_OLDEST) if await connection.fetchval(_HAS_OLDEST) else ""
+    return compare(recorded, oldest)
+
+
+def compare(recorded: Mapping[str, str | None], oldest_release: str) -> SchemaStatus:
+    """Compare what a database has recorded, names by version, with this release."""
     known = [migration.version for migration in known_migrations()]
+    later = (v for v, name in recorded.items() if v > known[-1] and (name or _OURS).startswith(_OURS))
     return SchemaStatus(
         applied=tuple(version for version in known if version in recorded),
         pending=tuple(version for version in known if version not in recorded),
-        unknown=tuple(v for v, name in recorded.items() if v > known[-1] and (name or _OURS).startswith(_OURS)),
+        unknown=tuple(sorted(later)),
+        oldest_release=oldest_release,
     )
 
 
 async def check(connection: Connection) -> None:
-    """Raise `StoreUnreachable` unless the database has just the schema this release works with."""
+    """Raise `StoreUnreachable` unless the database has a schema this release works with: its own, or a later one."""
     _refuse_old_server(connection)
-    found = await status(connection)
-    newest = known_migrations()[-1].version
+    refuse_unfit(await status(connection))
+
+
+def refuse_unfit(found: SchemaStatus, *, remedy: str = _MIGRATE) -> None:
+    """Raise `StoreUnreachable` unless this release works with the schema; `remedy` is for one that has to be migrated."""
+    if found.fits:
+        return
     match found.state:
-        case "current":
-            return
         case "empty":
-            raise StoreUnreachable("The database has no Patchbay tables yet.", remedy="Run: patchbay db migrate")
-        case "older":
+            raise StoreUnreachable("The database has no Patchbay tables yet.", remedy=remedy)
+        case "current" | "older":
             raise StoreUnreachable(
                 f"The database lacks {len(found.pending)} of this release's migrations, the first is {found.pending[0]}.",
-                remedy="Run: patchbay db migrate",
+                remedy=remedy,
             )
         case "newer":
-            raise _newer(found, newest)
+            raise _outgrown(found)
         case other:
             assert_never(other)
 
@@ -118,13 +149,11 @@ async def migrate(connection: Connection) -> tuple[Migration, ...]:
     """Apply what is missing, each migration in its own transaction, and return what was applied.
 
     Runners that work at the same time wait for one another; a failed migration leaves the database as the one before it
-    did. Raises `StoreUnreachable` where the database is newer than this release or refuses us.
+    did. A database that a later release migrated is left as it is. Raises `StoreUnreachable` where it refuses us.
     """
     _refuse_old_server(connection)
     found = await status(connection)
-    if found.state == "newer":
-        raise _newer(found, known_migrations()[-1].version)
-    if found.state == "current":
+    if found.state in {"newer", "current"}:
         return ()
     try:
         await _prepare(connection)
@@ -150,10 +179,15 @@ def _refuse_old_server(connection: Connection) -> None:
         )
 
 
-def _newer(found: SchemaStatus, newest: str) -> StoreUnreachable:
+def _outgrown(found: SchemaStatus) -> StoreUnreachable:
+    newest = known_migrations()[-1].version
+    if found.pending:
+        lacking = f"lacks {found.pending[0]}, which this release needs"
+    else:
+        lacking = f"asks for a release that knows {found.oldest_release}; this one knows up to {newest}"
     return StoreUnreachable(
-        f"The database has migration {found.unknown[-1]}; this release knows up to {newest}.",
-        remedy="Install the Patchbay release that migrated it, or a later one.",
+        f"The database has migration {found.unknown[-1]} of a later release, and {lacking}.",
+        remedy="Install the Patchbay release that migrated it, or a later one, and run: patchbay db migrate",
     )
 
 

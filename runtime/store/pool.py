@@ -103,6 +103,18 @@ class Database:
         await asyncio.sleep(_RETRY_AFTER_S)
         return await self._attempt(work)
 
+    async def once(self, work: Callable[[Connection], Awaitable[T]]) -> T:
+        """Do `work` on a connection, never twice; what the database refuses comes as asyncpg's own error.
+
+        Raises `StoreUnreachable` where there is no connection to be had, or it is lost on the way.
+        """
+        try:
+            pool = await self._opened()
+            async with pool.acquire(timeout=_CONNECT_TIMEOUT_S) as connection:
+                return await work(connection)
+        except faults.GONE as error:
+            raise faults.unreachable(self.place, error) from error
+
     async def _attempt(self, work: Callable[[Connection], Awaitable[T]]) -> T:
         try:
             pool = await self._opened()

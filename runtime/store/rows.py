@@ -31,6 +31,7 @@ __all__ = [
     "event_row",
     "number_row",
     "plain",
+    "tenant_row",
     "test_arguments",
     "test_row",
     "version_row",
@@ -69,13 +70,13 @@ def by_number(numbers: Iterable[NumberRow]) -> dict[str, list[NumberRow]]:
 def directory_snapshot(record: Record) -> DirectorySnapshot:
     """Return what `queries.DIRECTORY` brought: three columns, each a JSON array."""
     return DirectorySnapshot(
-        organizations={item["id"]: _tenant_row(item) for item in json.loads(record["organizations"])},
+        organizations={item["id"]: tenant_row(item) for item in json.loads(record["organizations"])},
         numbers=by_number(NumberRow(**item) for item in json.loads(record["numbers"])),
         published={item["workflow_id"]: PublishedRow(**item) for item in json.loads(record["published"])},
     )
 
 
-def _tenant_row(item: Record) -> TenantRow:
+def tenant_row(item: Record) -> TenantRow:
     return TenantRow(
         id=item["id"],
         name=item["name"],

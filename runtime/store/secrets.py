@@ -12,8 +12,9 @@ from tempfile import NamedTemporaryFile
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 
 from runtime.errors import PatchbayError, UsageFault
+from runtime.settings import Settings
 
-__all__ = ["KEY_FILE", "MAKE_A_KEY", "Keyring", "add_key", "open_keyring"]
+__all__ = ["KEY_FILE", "MAKE_A_KEY", "Keyring", "add_key", "keyring_of", "open_keyring"]
 
 KEY_FILE = "secret.key"
 """In PATCHBAY_HOME: one key a line, newest first."""
@@ -79,6 +80,12 @@ def open_keyring(secret_key: str | None, home: Path) -> Keyring:
         if not file.exists():
             _make_key(file)
         return Keyring(file.read_text("ascii").split(), origin=str(file))
+
+
+def keyring_of(settings: Settings) -> Keyring:
+    """Return the keyring that the settings name, as `open_keyring` does."""
+    key = settings.secret_key
+    return open_keyring(key.get_secret_value() if key else None, settings.home)
 
 
 def add_key(home: Path) -> Keyring:

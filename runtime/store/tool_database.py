@@ -13,7 +13,7 @@ from runtime.store.embedded import EmbeddedPostgres
 from runtime.store.opening import is_pooled
 from runtime.store.pool import Database
 from runtime.store.tool_database_postgres import PostgresTransport
-from runtime.store.tool_database_postgrest import PostgrestTransport
+from runtime.store.tool_database_postgrest import PostgrestTransport, ServiceTransport
 
 __all__ = ["Condition", "ToolDatabase", "ToolDatabases", "Transport", "open_tool_database"]
 
@@ -87,19 +87,24 @@ class ToolDatabases:
 async def open_tool_database(settings: Settings, http: httpx.AsyncClient | None = None) -> AsyncIterator[ToolDatabases]:
     """Yield the way to the database that the settings name, and close it; nothing connects before the first query.
 
-    With SUPABASE_URL and SUPABASE_JWT_SECRET it leads over Supabase's API, else over Postgres: DATABASE_URL or the
-    embedded one. `http` belongs to whoever opened it; it is not the tools' own client, for the operator's SUPABASE_URL
-    may be on loopback. Without it one is opened here.
+    With SUPABASE_URL it leads over Supabase's API where SUPABASE_JWT_SECRET is there too, or no DATABASE_URL is; else over
+    Postgres: DATABASE_URL or the embedded one. `http` belongs to whoever opened it; it is not the tools' own client, for
+    the operator's SUPABASE_URL may be on loopback. Without it one is opened here.
     """
     async with AsyncExitStack() as stack:
-        url, secret = settings.supabase_url, settings.supabase_jwt_secret
-        if url is not None and secret is not None:
-            client = http if http is not None else await stack.enter_async_context(httpx.AsyncClient(trust_env=False))
-            key = settings.supabase_service_role_key
-            api_key = None if key is None else key.get_secret_value()
-            yield ToolDatabases(PostgrestTransport(client, url, secret.get_secret_value(), api_key=api_key))
-        else:
+        if settings.supabase_url is None or (settings.database_url and settings.supabase_jwt_secret is None):
             yield ToolDatabases(await _over_postgres(settings, stack))
+        else:
+            client = http if http is not None else await stack.enter_async_context(httpx.AsyncClient(trust_env=False))
+            yield ToolDatabases(_over_api(settings, settings.supabase_url, client))
+
+
+def _over_api(settings: Settings, url: str, http: httpx.AsyncClient) -> Transport:
+    secret, key = settings.supabase_jwt_secret, settings.supabase_service_role_key
+    api_key = "" if key is None else key.get_secret_value()
+    if secret is None:
+        return ServiceTransport(http, url, api_key)
+    return PostgrestTransport(http, url, secret.get_secret_value(), api_key=api_key)
 
 
 async def _over_postgres(settings: Settings, stack: AsyncExitStack) -> PostgresTransport:

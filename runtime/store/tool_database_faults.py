@@ -94,5 +94,5 @@ def _remedy(code: str, message: str) -> str:
     if code in {"PGRST202", "42883"} and "patchbay_" in message:
         return "Run: patchbay db migrate. Over Supabase's API then also: notify pgrst, 'reload schema'"
     if code.startswith("PGRST30"):
-        return "SUPABASE_JWT_SECRET is not the secret that the project's API checks tokens with."
+        return "SUPABASE_JWT_SECRET (or, without it, SUPABASE_SERVICE_ROLE_KEY) is not what the project's API checks tokens with."
     return ""

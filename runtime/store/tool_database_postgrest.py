@@ -1,4 +1,4 @@
-"""Tools' queries over Supabase's API (PostgREST): a short-lived token says which organization asks."""
+"""Tools' queries over Supabase's API (PostgREST): a short-lived token says which organization asks, or the service role does."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import jwt
 
 from runtime.store.tool_database_faults import ToolDatabaseFault, fault_of, timed_out, unreachable
 
-__all__ = ["PostgrestTransport", "Tokens"]
+__all__ = ["PostgrestTransport", "ServiceTransport", "Tokens"]
 
 Json = Any
 
@@ -21,6 +21,7 @@ _LIVES_S = 300
 # A token is not sent in its last minute: the server's clock may be ahead.
 _SPARE_S = 60
 _MOST_TOKENS = 1000
+_AS_SERVICE = {"patchbay_select": "patchbay_tool_select", "patchbay_rpc": "patchbay_tool_rpc"}
 
 
 class Tokens:
@@ -57,18 +58,37 @@ class PostgrestTransport:
 
     async def call(self, organization_id: str, function: str, arguments: Mapping[str, Json], timeout_s: float) -> Json:
         headers = self._own | {"authorization": f"Bearer {self._tokens.of(organization_id)}"}
-        try:
-            async with asyncio.timeout(timeout_s):
-                response = await self._http.post(
-                    f"{self._base}/{function}", content=_as_json(arguments), headers=headers, timeout=timeout_s
-                )
-        except (TimeoutError, httpx.TimeoutException) as error:
-            raise timed_out(timeout_s) from error
-        except (httpx.TransportError, httpx.InvalidURL, OSError) as error:
-            raise unreachable(
-                f"Supabase's API cannot be reached: {type(error).__name__}.", "Check SUPABASE_URL."
-            ) from error
-        return _answer(response)
+        return await _post(self._http, f"{self._base}/{function}", headers, arguments, timeout_s)
+
+
+class ServiceTransport:
+    """Calls over `http` with the service role's key alone: two functions of ours become `patchbay_tool` for the query."""
+
+    def __init__(self, http: httpx.AsyncClient, url: str, key: str) -> None:
+        self._http = http
+        self._base = f"{url.rstrip('/')}/rest/v1/rpc"
+        self._headers = {"content-type": "application/json", "apikey": key, "authorization": f"Bearer {key}"}
+
+    async def call(self, organization_id: str, function: str, arguments: Mapping[str, Json], timeout_s: float) -> Json:
+        url = f"{self._base}/{_AS_SERVICE[function]}"
+        given = {"organization_id": organization_id, **arguments}
+        return await _post(self._http, url, self._headers, given, timeout_s)
+
+
+async def _post(
+    http: httpx.AsyncClient, url: str, headers: Mapping[str, str], arguments: Mapping[str, Json], timeout_s: float
+) -> Json:
+    content = _as_json(arguments)
+    try:
+        async with asyncio.timeout(timeout_s):
+            response = await http.post(url, content=content, headers=dict(headers), timeout=timeout_s)
+    except (TimeoutError, httpx.TimeoutException) as error:
+        raise timed_out(timeout_s) from error
+    except (httpx.TransportError, httpx.InvalidURL, OSError) as error:
+        raise unreachable(
+            f"Supabase's API cannot be reached: {type(error).__name__}.", "Check SUPABASE_URL."
+        ) from error
+    return _answer(response)
 
 
 def _answer(response: httpx.Response) -> Json:

@@ -26,7 +26,8 @@ NewRunner: TypeAlias = Callable[[RunnerOrder], ToolRunner]
 class Ordered:
     """One call that is wanted: `row` is its `call_session` row, `workspace` its organization's variables as stored.
 
-    `stored` tells whether the config comes from the store (and so reaches no private server and no key of this process).
+    `stored` tells whether the config comes from the store (and so reaches no private server and no key of this process);
+    `request_id` names the API's request that started the call, if one did.
     """
 
     workflow: Workflow
@@ -39,6 +40,7 @@ class Ordered:
     stored: bool = True
     offline: bool = False
     mocks: Mapping[str, Json] = field(default_factory=dict)
+    request_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +82,7 @@ class Workshop:
             workspace=_plain(ordered),
             presets=ordered.presets,
             telephone=ordered.telephone,
+            request_id=ordered.request_id,
         )
 
     def _tools(self, ordered: Ordered) -> ToolRunner:

@@ -47,6 +47,7 @@ class CallPlan:
     """What a call needs to run. `log` is open and has the call's row; `presets` are values given from outside.
 
     Without `providers` nobody listens and nobody thinks: the call says what is recorded already, and ends.
+    `request_id` names the API's request that started the call.
     """
 
     workflow: Workflow
@@ -61,6 +62,7 @@ class CallPlan:
     presets: Mapping[str, Json] = field(default_factory=dict)
     goodbye_s: float = 0.5
     telephone: Telephone | None = None
+    request_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,6 +167,7 @@ class LiveCall:
             workflow_version_id=row.workflow_version_id,
             runtime_version=self.plan.runtime_version,
             presets=self.plan.presets,
+            request_id=self.plan.request_id,
         )
 
     def connect(self, source: io.AudioInput, sink: io.AudioOutput) -> None:

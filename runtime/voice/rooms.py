@@ -93,16 +93,17 @@ class Server:
         return api.AccessToken(self.api_key, self.api_secret)
 
 
-def join_token(
+def join_token(  # noqa: PLR0913 - each but the first three by name
     settings: Settings,
     room: str,
     identity: str,
     *,
     metadata: DispatchMetadata | None = None,
     agent_name: str | None = None,
+    keypad: bool = False,
     ttl: timedelta = timedelta(minutes=10),
 ) -> str:
-    """Return a token with which `identity` joins `room`, speaks and listens, and can do nothing else.
+    """Return a token with which `identity` joins `room`, speaks and listens, presses keys if `keypad`, and no more.
 
     The room is made when they join, and the agent (`agent_name`, else PATCHBAY_AGENT_NAME) is dispatched into it with
     `metadata` then; the call is with `identity`, whoever else is in the room. `ttl` is how long one may still join.
@@ -115,7 +116,7 @@ def join_token(
         can_publish=True,
         can_publish_sources=["microphone"],
         can_subscribe=True,
-        can_publish_data=False,
+        can_publish_data=keypad,  # LiveKit knows no smaller right to send keys; an agent reads nothing else of it
         can_update_own_metadata=False,
     )
     token = Server.of(settings).token().with_identity(identity).with_grants(grants).with_ttl(ttl)

@@ -13,6 +13,7 @@ from typing import Any, Literal
 import yaml
 
 from runtime.harness.chat import ChatCaller
+from runtime.harness.phone import LocalPhone
 from runtime.harness.script import Step, parse_script
 from runtime.harness.voice import VoiceCaller
 from runtime.session.call_session import SystemClock
@@ -171,7 +172,7 @@ async def run_chat(config: Mapping[str, Json], steps: Iterable[Step], place: Pla
 async def run_voice(config: Mapping[str, Json], steps: Iterable[Step], place: Place) -> CallResult:
     """Play the steps by voice, in real time, and return what came of them."""
     async with opened(config, place, "voice_test") as call:
-        caller = VoiceCaller(call.live)
+        caller = VoiceCaller(LocalPhone(call.live))
         try:
             await caller.begin()
             await caller.play(steps)

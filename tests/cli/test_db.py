@@ -47,13 +47,21 @@ def test_db_url_is_usable_by_psql(patchbay: Patchbay, monkeypatch: pytest.Monkey
     assert patchbay("db", "url").stdout == "postgresql://u:pw@db/x\n"
 
 
-def test_supabase_alone_says_what_to_set_instead(patchbay: Patchbay, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("SUPABASE_URL", "https://x.supabase.co")
-    monkeypatch.setenv("SUPABASE_SERVICE_ROLE_KEY", "k")
-    for command in (["db", "url"], ["db", "status"], ["session", "list"]):
+def test_supabase_alone_says_what_needs_the_database_itself(
+    patchbay: Patchbay, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SUPABASE_URL", "http://127.0.0.1:1")
+    monkeypatch.setenv("SUPABASE_SERVICE_ROLE_KEY", "k-secret")
+    for command, named in (
+        (["db", "url"], "DATABASE_URL"),
+        (["db", "migrate"], "DATABASE_URL"),
+        (["db", "status"], "SUPABASE_URL"),
+        (["session", "list"], "SUPABASE_URL"),
+    ):
         result = patchbay(*command)
         assert result.exit_code == 3
-        assert "DATABASE_URL" in result.stderr
+        assert named in result.stderr
+        assert "k-secret" not in result.output
 
 
 def test_a_home_that_cannot_be_used_is_2(patchbay: Patchbay, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -29,6 +30,7 @@ def started(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
 
     monkeypatch.setattr("cli.dev.supervise", supervise)
     monkeypatch.setattr("cli.dev._binary", lambda: None)
+    monkeypatch.setattr("cli.dev.served_api", lambda *_args, **_options: nullcontext())
     return commands
 
 

@@ -17,6 +17,7 @@ from tests.cli.conftest import Patchbay
 CURRENT = SchemaStatus(("20260101000000",), (), ())
 OLDER = SchemaStatus(("20260101000000",), ("20260102000000",), ())
 NEWER = SchemaStatus(("20260101000000",), (), ("20270101000000",))
+OUTGROWN = SchemaStatus(("20260101000000",), (), ("20270101000000",), "20270101000000")
 
 
 @pytest.fixture
@@ -66,7 +67,10 @@ def test_keys_are_seen_and_not_shown(
     ("url", "status", "code"),
     [
         ("", OLDER, 0),
-        ("", NEWER, 3),
+        ("", NEWER, 0),
+        ("", OUTGROWN, 3),
+        ("postgresql://u@h/db", NEWER, 0),
+        ("postgresql://u@h/db", OUTGROWN, 3),
         ("postgresql://u@h/db", CURRENT, 0),
         ("postgresql://u@h/db", OLDER, 3),
         ("postgresql://u@h/db", StoreUnreachable("away", remedy="start it"), 3),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 
 import pytest
@@ -11,15 +12,20 @@ from runtime.session.ports import OrganizationRow, Store
 from runtime.store.embedded import EmbeddedPostgres
 from runtime.store.memory import MemoryStore
 from runtime.store.postgres import PostgresStore
+from runtime.store.supabase import SupabaseStore
+from tests.contract.previous_release import statements
+from tests.contract.supabase_project import Door, Project, service_key, shared_project
 from tests.fakes.databases import Databases
+from tests.fakes.postgrest import postgrest_binary
 
 
 @dataclass(frozen=True)
 class Subject:
-    """A store under test, and how to take it away from its user."""
+    """A store under test, how to take it away from its user, and whether it tells of changes by itself."""
 
     store: Store
     take_away: Callable[[], Awaitable[None]]
+    tells: bool = True
 
 
 @pytest.fixture(scope="session")
@@ -31,27 +37,76 @@ def databases(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Databases]:
         server.stop()
 
 
+@pytest.fixture(scope="session")
+def project(databases: Databases, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
+    """One PostgREST over one database for all tests: starting it takes longer than emptying it."""
+    if postgrest_binary() is None:
+        pytest.skip("no PostgREST: run python -m tests.fakes.postgrest")
+    with shared_project(databases, tmp_path_factory.mktemp("postgrest")) as found:
+        yield found
+
+
 @pytest.fixture(
     params=[
         "memory",
         pytest.param("postgres", marks=pytest.mark.server),
         pytest.param("pooler", marks=pytest.mark.server),
+        pytest.param("previous", marks=pytest.mark.server),
+        pytest.param("supabase", marks=pytest.mark.server),
+        pytest.param("supabase+database", marks=pytest.mark.server),
     ]
 )
 async def subject(request: pytest.FixtureRequest) -> AsyncIterator[Subject]:
-    if request.param == "memory":
-        memory = MemoryStore()
+    async with AsyncExitStack() as stack:
+        if request.param == "memory":
+            yield _in_memory()
+        elif request.param.startswith("supabase"):
+            project = request.getfixturevalue("project")
+            yield await _over_api(stack, project, with_database=request.param.endswith("database"))
+        else:
+            if request.param == "previous":
+                _go_back(stack)
+            yield await _in_postgres(stack, request.getfixturevalue("databases"), pooler=request.param == "pooler")
 
-        async def leave() -> None:
-            memory.away = True
 
-        yield Subject(memory, leave)
-        return
-    databases: Databases = request.getfixturevalue("databases")
+def _in_memory() -> Subject:
+    memory = MemoryStore()
+
+    async def leave() -> None:
+        memory.away = True
+
+    return Subject(memory, leave)
+
+
+async def _in_postgres(stack: AsyncExitStack, databases: Databases, *, pooler: bool) -> Subject:
     url = await databases.migrated()
-    postgres = PostgresStore(url, transaction_pooler=request.param == "pooler")
-    yield Subject(postgres, lambda: databases.drop(url))
-    await postgres.aclose()
+    postgres = PostgresStore(url, transaction_pooler=pooler)
+    stack.push_async_callback(postgres.aclose)
+    return Subject(postgres, lambda: databases.drop(url))
+
+
+def _go_back(stack: AsyncExitStack) -> None:
+    """Have the store say what the previous release's said, on this release's schema."""
+    patched = stack.enter_context(pytest.MonkeyPatch.context())
+    for module, name, sql in statements():
+        patched.setattr(module, name, sql)
+
+
+async def _over_api(stack: AsyncExitStack, project: Project, *, with_database: bool) -> Subject:
+    await project.empty()
+    door = Door()
+    database = PostgresStore(project.url) if with_database else None
+    store = SupabaseStore(project.base, service_key(), database=database, transport=door)
+    stack.push_async_callback(store.aclose)
+
+    async def leave() -> None:
+        door.shut = True
+        if database is not None:
+            await database.aclose()
+
+    if database is not None:
+        stack.push_async_callback(database.aclose)
+    return Subject(store, leave, tells=with_database)
 
 
 @pytest.fixture

@@ -13,7 +13,8 @@ from uuid import uuid4
 import pytest
 
 from runtime.errors import NotFound, PatchbayError
-from runtime.session.ports import Limits, NumberRow, OrganizationRow, Store, VersionRow
+from runtime.session.ports import Limits, NotNotified, NumberRow, OrganizationRow, Store, VersionRow
+from tests.contract.conftest import Subject
 from tests.contract.rows import CONFIG, a_call
 
 NUMBER, OTHER = "+15550100", "+4930123456"
@@ -131,7 +132,12 @@ async def heard(store: Store) -> AsyncIterator[Callable[[], Any]]:
     assert told.empty()
 
 
-async def test_changes_are_told(store: Store, acme: OrganizationRow, support: VersionRow) -> None:
+async def test_changes_are_told(subject: Subject, acme: OrganizationRow, support: VersionRow) -> None:
+    store = subject.store
+    if not subject.tells:
+        with pytest.raises(NotNotified, match=r"(?s)tells of no change.*DATABASE_URL"):
+            await store.listen(lambda _what, _which: None).__aenter__()
+        return
     async with heard(store) as next_told:
         await store.publish(support.id)
         assert await next_told() == ("workflow_version", support.id)

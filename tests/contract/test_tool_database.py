@@ -22,7 +22,8 @@ from runtime.store.opening import open_settings_store
 from runtime.store.pool import Database
 from runtime.store.tool_database import ToolDatabases, Transport, open_tool_database
 from runtime.store.tool_database_postgres import PostgresTransport
-from runtime.store.tool_database_postgrest import PostgrestTransport, Tokens
+from runtime.store.tool_database_postgrest import PostgrestTransport, ServiceTransport, Tokens
+from tests.contract.supabase_project import service_key
 from tests.fakes.databases import Databases
 from tests.fakes.livekit_server import free_port
 from tests.fakes.postgrest import JWT_SECRET, client, postgrest, postgrest_binary
@@ -125,18 +126,21 @@ async def furnish(url: str) -> tuple[str, str]:
     return ours, theirs
 
 
-@pytest.fixture(params=["postgres", "pooler", "postgrest"])
+@pytest.fixture(params=["postgres", "pooler", "postgrest", "service"])
 async def shop(request: pytest.FixtureRequest, databases: Databases, tmp_path: Path) -> AsyncIterator[Shop]:
     url = await databases.migrated()
     ours, theirs = await furnish(url)
     async with contextlib.AsyncExitStack() as stack:
         transport: Transport
-        if request.param == "postgrest":
+        if request.param in {"postgrest", "service"}:
             if postgrest_binary() is None:
                 pytest.skip("no PostgREST: run python -m tests.fakes.postgrest")
             base = await stack.enter_async_context(postgrest(url, tmp_path))
             http = await stack.enter_async_context(client())
-            transport = PostgrestTransport(http, base, JWT_SECRET, api_key="service-role")
+            if request.param == "service":
+                transport = ServiceTransport(http, base, service_key())
+            else:
+                transport = PostgrestTransport(http, base, JWT_SECRET, api_key="service-role")
         else:
             pool = Database(url, transaction_pooler=request.param == "pooler", max_connections=4)
             stack.push_async_callback(pool.aclose)
@@ -443,6 +447,40 @@ async def test_the_settings_name_the_way(databases: Databases, tmp_path: Path) -
         more = {"SUPABASE_URL": base, "SUPABASE_SERVICE_ROLE_KEY": "k", "SUPABASE_JWT_SECRET": JWT_SECRET}
         async with open_tool_database(Settings.load(over_postgres | more, tmp_path), http) as opened:
             assert await numbers(tool_databases(opened)(ours)) == ["A1", "A2"]
+        two = {"PATCHBAY_HOME": str(tmp_path), "SUPABASE_URL": base, "SUPABASE_SERVICE_ROLE_KEY": service_key()}
+        async with open_tool_database(Settings.load(two, tmp_path), http) as opened:
+            assert await numbers(tool_databases(opened)(ours)) == ["A1", "A2"]
+
+
+BECOMES = {
+    "select": """select patchbay_tool_select($1, '{"table": "orders", "columns": ["number"], "limit": 9}')""",
+    "rpc": "select patchbay_tool_rpc($1, 'count_mine', '{}')",
+}
+
+
+@pytest.mark.parametrize("sql", BECOMES.values(), ids=BECOMES)
+async def test_the_service_role_becomes_the_tools_for_the_query_alone(databases: Databases, sql: str) -> None:
+    url = await databases.migrated()
+    ours, _ = await furnish(url)
+    connection = await asyncpg.connect(url)
+    try:
+        # As PostgREST does: who connects is `authenticator`, no superuser, and each request has a role of its own.
+        for role in ("anon", "authenticated", "patchbay_tool"):
+            with pytest.raises(asyncpg.InsufficientPrivilegeError):
+                await _as(connection, role, sql, ours)
+        assert await _as(connection, "service_role", sql, ours) == ("service_role", '{"a": 1}')
+    finally:
+        await connection.close()
+
+
+async def _as(connection: Any, role: str, sql: str, organization: str) -> tuple[str, str]:
+    """Run the query as one request of PostgREST's, and return role and claims as they are after it."""
+    async with connection.transaction():
+        await connection.execute("set local session authorization authenticator")
+        await connection.execute(f"set local role {role}; set local request.jwt.claims = '{{\"a\": 1}}'")
+        assert json.loads(await connection.fetchval(sql, organization)) in ([{"number": "A1"}, {"number": "A2"}], 2)
+        found = await connection.fetchrow("select current_setting('role'), current_setting('request.jwt.claims')")
+        return found[0], found[1]
 
 
 async def test_the_embedded_database_is_shared_with_the_store(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ import pytest
 from aiohttp import web
 
 from runtime.harness.chat import ChatCaller
+from runtime.harness.phone import LocalPhone
 from runtime.harness.script import Say
 from runtime.harness.voice import RATE, VoiceCaller
 from runtime.knowledge.documents import read_document
@@ -226,7 +227,7 @@ async def played(
             await chat.begin()
             await chat.play([Say(words) for words in SAID])
         else:
-            caller = VoiceCaller(live)
+            caller = VoiceCaller(LocalPhone(live))
             await caller.begin()
             await caller.play_recordings([take(words, RATE) for words in SAID])
             await caller.aclose()

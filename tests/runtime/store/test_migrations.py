@@ -14,6 +14,10 @@ from tests.fakes.databases import Databases
 
 Connection = Any
 
+_FORGET = "delete from supabase_migrations.schema_migrations where version = $1"
+_LATER = (
+    "insert into supabase_migrations.schema_migrations (version, name) values ('29990101000001', 'patchbay_wonders')"
+)
 VERSIONS = tuple(migration.version for migration in known_migrations())
 
 
@@ -81,15 +85,39 @@ async def test_a_database_outside_the_range_is_refused(connection: Connection) -
         "insert into supabase_migrations.schema_migrations (version, name) values ('29990101000000', 'somebody_elses')"
     )
     await check(connection)
-    await connection.execute("delete from supabase_migrations.schema_migrations where version = $1", VERSIONS[-1])
+    await connection.execute(_FORGET, VERSIONS[-1])
     with pytest.raises(StoreUnreachable, match=rf"(?s)lacks 1 .*{VERSIONS[-1]}.*patchbay db migrate"):
         await check(connection)
-    await connection.execute(
-        "insert into supabase_migrations.schema_migrations (version, name) values ('29990101000001', 'patchbay_wonders')"
-    )
-    for use in (check, migrate):
-        with pytest.raises(StoreUnreachable, match=rf"29990101000001.* up to {VERSIONS[-1]}"):
-            await use(connection)
+    await connection.execute(_LATER)
+    with pytest.raises(StoreUnreachable, match=rf"(?s)29990101000001 of a later.*lacks {VERSIONS[-1]}.*Install"):
+        await check(connection)
+
+
+@pytest.mark.server
+async def test_a_database_of_a_later_release_will_do_unless_it_says_otherwise(connection: Connection) -> None:
+    await migrate(connection)
+    await connection.execute(_LATER)
+    found = await status(connection)
+    assert (found.state, found.fits, found.unknown) == ("newer", True, ("29990101000001",))
+    assert await migrate(connection) == ()
+    await check(connection)
+    await connection.execute(_oldest(VERSIONS[-1]))
+    await check(connection)
+    await connection.execute(_oldest("29990101000001"))
+    assert await migrate(connection) == ()
+    with pytest.raises(StoreUnreachable, match=rf"(?s)knows 29990101000001.* up to {VERSIONS[-1]}.*Install"):
+        await check(connection)
+
+
+def _oldest(version: str) -> str:
+    """Return what a later migration says that older releases cannot run on."""
+    return f"create or replace function patchbay.oldest_release() returns text language sql as $$ select '{version}' $$"
+
+
+@pytest.mark.server
+async def test_the_release_before_this_one_may_run_on_this_schema(connection: Connection) -> None:
+    await migrate(connection)
+    assert (await status(connection)).oldest_release <= "20261122100300"
 
 
 @pytest.mark.server

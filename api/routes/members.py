@@ -1,0 +1,76 @@
+"""Who belongs to an organization, and as what; an owner's to change."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+from fastapi import APIRouter, Response
+
+from api.answers import CREATED, answers
+from api.idempotency import IdempotentRoute
+from api.models.common import Listed
+from api.models.organizations import Member, MemberChange, NewMember
+from api.problems import Problem, found
+from api.requests import CallerDep, PageDep, page_of
+from runtime.store.row_access import Condition, RowsFault
+
+__all__ = ["router"]
+
+router = APIRouter(tags=["members"], route_class=IdempotentRoute)
+
+Json = Any
+
+
+@router.get("/members", response_model=Listed[Member], responses=answers())
+async def list_members(caller: CallerDep, page: PageDep) -> Json:
+    """List the organization's members, who came first first."""
+    organization = caller.need("organization:read")
+    rows = await caller.rows.select(
+        "organization_member",
+        where=[("organization_id", "eq", organization)],
+        order=[("created_at", "asc"), ("user_id", "asc")],
+        after=page.after,
+        limit=page.limit + 1,
+    )
+    return page_of(rows, page, ("created_at", "user_id"))
+
+
+@router.post("/members", status_code=201, response_model=Member, responses=CREATED | answers(409, 413))
+async def add_member(caller: CallerDep, body: NewMember, response: Response) -> Json:
+    """Have a user belong to the organization."""
+    organization = caller.need("organization:write")
+    row = {"organization_id": organization, "user_id": str(body.user_id), "role": body.role}
+    try:
+        made = await caller.rows.insert("organization_member", row)
+    except RowsFault as fault:
+        if fault.kind != "conflict":
+            raise
+        raise Problem(
+            409,
+            "conflict",
+            "This user belongs to the organization already.",
+            remedy=f"Change the role with PATCH /api/members/{body.user_id}",
+        ) from fault
+    response.headers["Location"] = f"/api/members/{body.user_id}"
+    return made
+
+
+@router.patch("/members/{user_id}", response_model=Member, responses=answers(404, 409, 413))
+async def change_member(caller: CallerDep, user_id: UUID, body: MemberChange) -> Json:
+    """Give a member another role; 409 for the last owner."""
+    organization = caller.need("organization:write")
+    changed = await caller.rows.update("organization_member", _of(organization, user_id), {"role": body.role})
+    return found(changed, "member", str(user_id))
+
+
+@router.delete("/members/{user_id}", status_code=204, responses=answers(404, 409))
+async def remove_member(caller: CallerDep, user_id: UUID) -> None:
+    """Have a user belong to the organization no longer; 409 for the last owner."""
+    organization = caller.need("organization:write")
+    gone = await caller.rows.delete("organization_member", _of(organization, user_id), returning=["user_id"])
+    found(gone, "member", str(user_id))
+
+
+def _of(organization: str, user_id: UUID) -> list[Condition]:
+    return [("organization_id", "eq", organization), ("user_id", "eq", str(user_id))]
