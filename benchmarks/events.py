@@ -76,23 +76,35 @@ def rate(count: int, seconds: float) -> float:
     return count / seconds
 
 
-async def through_the_writer(store: PostgresStore, organization_id: str, folder: Path, count: int) -> float:
-    """Events a second from `write` until all are stored."""
+async def through_the_writer(store: PostgresStore, organization_id: str, folder: Path, count: int) -> dict[str, float]:
+    """Events a second from `write` until all are stored, and this process's CPU microseconds an event."""
     log = await EventLog.open(folder, store)
     calls = [log.open_call(row) for row in call_rows(organization_id)]
     await log.flush()
-    start = time.perf_counter()
+    start, cpu = time.perf_counter(), time.process_time()
     for number in range(count // CALLS):
         for call in calls:
             _write(call)
         if number % 4 == 0:
             await asyncio.sleep(0)
     await log.flush()
-    seconds = time.perf_counter() - start
+    seconds, cpu = time.perf_counter() - start, time.process_time() - cpu
     for call in calls:
         await call.close(replace(call.row, status="completed", ended_at=datetime.now(UTC)))
     await log.aclose()
-    return rate(count, seconds)
+    return {"writer_per_s": rate(count, seconds), "with_log_cpu_us": 1e6 * cpu / count}
+
+
+async def without_log(store: PostgresStore, organization_id: str, count: int) -> float:
+    """CPU microseconds an event where the same batches go straight to the store, which loses them when it is killed."""
+    calls = call_rows(organization_id)
+    for call in calls:
+        await store.open_call(call)
+    cpu = time.process_time()
+    events = event_rows(calls, count)
+    for at in range(0, len(events), 1000):
+        await store.append(events[at : at + 1000])
+    return 1e6 * (time.process_time() - cpu) / count
 
 
 async def bare(store: PostgresStore, organization_id: str, sql: str, count: int) -> float:
@@ -207,7 +219,8 @@ async def measure(*, rounds: int = 5, events: int = 20_000, busy_s: float = 6.0)
             for number in range(rounds):
                 folder = home / f"log{number}"
                 results = {
-                    "writer_per_s": await through_the_writer(store, organization_id, folder, events),
+                    **await through_the_writer(store, organization_id, folder, events),
+                    "without_log_cpu_us": await without_log(store, organization_id, events),
                     "unnest_per_s": await bare(store, organization_id, _UNNEST, events),
                     "executemany_per_s": await bare(store, organization_id, _MANY, events),
                     **local(folder, events // 2),

@@ -50,6 +50,7 @@ VERBS = {
     "dial": Verb("cli.dial", "Call somebody, and let a workflow speak."),
     "api": Verb("cli.api", "Serve the control API, for builders and analysts."),
     "worker": Verb("cli.worker", "Answer the calls that LiveKit dispatches."),
+    "workers": Verb("cli.workers", "List the workers, where they are and what they carry."),
     "retention": Verb("cli.retention", "Say how long calls are kept, and remove older ones."),
     "caller": Verb("cli.caller", "Remove one person from everything that is stored."),
     "db": Verb("cli.db", "Migrate the database, and say where it is."),

@@ -164,7 +164,7 @@ def _note_what_is_missing(workflow: Workflow) -> None:
 
 
 async def _workshop(stack: AsyncExitStack, store: CliStore, *, offline: bool) -> Workshop:
-    log = await EventLog.open(store.settings.events_folder, store.store)
+    log = await EventLog.open(store.settings.events_folder, store.store, max_bytes=store.settings.events_bytes)
     stack.push_async_callback(log.aclose)
     return await stack.enter_async_context(
         open_workshop(store.settings, store.store, log, store.keyring, offline=offline)

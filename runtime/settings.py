@@ -172,7 +172,9 @@ class Settings(BaseModel):
         alias="PATCHBAY_MCP_SERVERS", default={}
     )
     max_calls: int | None = Field(alias="PATCHBAY_MAX_CALLS", default=None, ge=1)
+    region: str | None = Field(alias="PATCHBAY_REGION", default=None, max_length=200)
     drain_s: float = Field(alias="PATCHBAY_DRAIN_S", default=3600.0, ge=0, allow_inf_nan=False)
+    log_max_mb: int = Field(alias="PATCHBAY_LOG_MAX_MB", default=4096, ge=64, le=1_048_576)
     http_host: Annotated[str, BeforeValidator(_address)] = Field(alias="PATCHBAY_HTTP_HOST", default="127.0.0.1")
     http_port: int = Field(alias="PATCHBAY_HTTP_PORT", default=8081, ge=1, le=65535)
     api_origins: Annotated[tuple[str, ...], BeforeValidator(_origins)] = Field(alias="PATCHBAY_API_ORIGINS", default=())
@@ -212,6 +214,11 @@ class Settings(BaseModel):
     def events_folder(self) -> Path:
         """Return where a process of this home writes its event log."""
         return self.home / "events"
+
+    @property
+    def events_bytes(self) -> int:
+        """Return how many bytes of the disk all files in `events_folder` may take."""
+        return self.log_max_mb * 1024 * 1024
 
     @property
     def sources(self) -> Mapping[str, Source]:

@@ -130,6 +130,11 @@ class Runner:
         """Whether results of a test stand in for the tool, or for this function of it."""
         return self._mocks.replaces(tool, function)
 
+    def is_repeatable(self, tool: CompiledTool, arguments: Mapping[str, Json]) -> bool:
+        """Whether the tool says of such arguments that a run may be made once more."""
+        made = self._of(tool)
+        return made.tool is not None and made.tool.is_repeatable(arguments)
+
     def faults(self, tool: CompiledTool, function: str, arguments: Mapping[str, Json]) -> str:
         """Return what is wrong with the arguments, in words a model can act on; empty when nothing is."""
         made = self._of(tool)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import AbstractContextManager, asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -16,7 +16,7 @@ from runtime.tasks import cancel_and_wait, spawn
 from runtime.voice.live_call import LiveCall, open_call
 from worker.apology import Sorry
 from worker.legs import Departure, Leg, NotAnswered
-from worker.reception import Received, without_models
+from worker.reception import Received, Resumption, without_models
 
 __all__ = ["run_call"]
 
@@ -27,11 +27,11 @@ _log = structlog.get_logger("answering")
 
 async def run_call(leg: Leg, received: Received, running: Callable[[LiveCall], AbstractContextManager[None]]) -> bool:
     """Run the call to its end and store it; return whether it went well. `running` is told of it while it runs."""
-    async with _opened(received) as (live, sorry):
+    async with _opened(received) as (live, opened):
         with running(live):
-            await _told(live, _run(leg, live, sorry))
+            await _told(live, _run(leg, live, opened))
         await leg.aclose()  # before the events are flushed: nobody is to listen to a database
-    return live.plan.log.row.end_reason != "error" and received.sorry is None
+    return live.plan.log.row.end_reason != "error" and opened.sorry is None
 
 
 async def _told(live: LiveCall, running: Coroutine[Any, Any, None]) -> None:
@@ -47,29 +47,34 @@ async def _told(live: LiveCall, running: Coroutine[Any, Any, None]) -> None:
         raise
 
 
-async def _run(leg: Leg, live: LiveCall, sorry: Sorry | None) -> None:
-    if leg.request.direction == "outbound" and sorry is not None:
+async def _run(leg: Leg, live: LiveCall, received: Received) -> None:
+    sorry = received.sorry
+    if (resumed := received.resumed) is not None:
+        await _go_on(leg, live, resumed)
+    elif leg.request.direction == "outbound" and sorry is not None:
         _not_dialled(live, sorry)
     elif await _picked_up(leg, live):
-        await _talk(leg, live, sorry)
+        await _talk(leg, live, lambda: _begin(live, sorry))
 
 
 @asynccontextmanager
-async def _opened(received: Received) -> AsyncIterator[tuple[LiveCall, Sorry | None]]:
+async def _opened(received: Received) -> AsyncIterator[tuple[LiveCall, Received]]:
     """Put the call together; where a model cannot be had (a key is missing), the caller hears an apology."""
     opening = open_call(received.plan, text=False)
     try:
         live = await opening.__aenter__()
-    except Exception as error:  # noqa: BLE001 - an edge: whatever a plugin raises when it is made, the caller hears something
+    except Exception as error:
         _log.error("models_unavailable", message=_described(error), exc_info=not isinstance(error, PatchbayError))
         if received.plan.providers is not None:
             await received.plan.providers.aclose()
+        if received.resumed is not None:  # an apology would be another call's beginning
+            raise
         sorry = Sorry("error", "give_up", "pipeline", "models_unavailable", _described(error))
         received = without_models(received, sorry)
         opening = open_call(received.plan, text=False)
         live = await opening.__aenter__()
     try:
-        yield live, received.sorry
+        yield live, received
     finally:
         await opening.__aexit__(None, None, None)
 
@@ -120,15 +125,13 @@ def _not_dialled(live: LiveCall, sorry: Sorry) -> None:
     live.call.stop(sorry.reason)
 
 
-async def _talk(leg: Leg, live: LiveCall, sorry: Sorry | None) -> None:
+async def _talk(leg: Leg, live: LiveCall, begin: Callable[[], Awaitable[None]]) -> None:
     departure = spawn(leg.gone(), name="departure")
     over = spawn(live.call.ended(), name="end of the call")
     try:
         await leg.connect(live)
-        await live.begin()
-        if sorry is not None:
-            live.fault(sorry.component, sorry.code, sorry.message, "apology")
-            live.goodbye(sorry.reason, sorry.text(live.plan.workflow.language))
+        if not live.call.state.ended:
+            await begin()
         await asyncio.wait({departure, over}, return_when=asyncio.FIRST_COMPLETED)
         if not over.done():
             await _left(live, departure.result(), over)
@@ -136,6 +139,22 @@ async def _talk(leg: Leg, live: LiveCall, sorry: Sorry | None) -> None:
         live.stop(error.reason)
     finally:
         await cancel_and_wait(departure, over)
+
+
+async def _begin(live: LiveCall, sorry: Sorry | None) -> None:
+    await live.begin()
+    if sorry is not None:
+        live.fault(sorry.component, sorry.code, sorry.message, "apology")
+        live.goodbye(sorry.reason, sorry.text(live.plan.workflow.language))
+
+
+async def _go_on(leg: Leg, live: LiveCall, resumed: Resumption) -> None:
+    """Go on with a call that another worker ran; where its caller has left meanwhile it was dropped."""
+    if resumed.alone:
+        live.stop("connection_lost", "dropped")
+        return
+    await live.start()
+    await _talk(leg, live, lambda: live.resume(resumed.worker_id, resumed.lost_ms))
 
 
 async def _left(live: LiveCall, departure: Departure, over: asyncio.Task[None]) -> None:

@@ -1,4 +1,4 @@
-"""What a worker process tells the supervisor above it, and how it learns that the supervisor is gone."""
+"""What a worker process and the supervisor above it tell each other, and how the one learns that the other is gone."""
 
 from __future__ import annotations
 
@@ -13,22 +13,27 @@ from typing import Self
 
 from runtime.tasks import cancel_and_wait, spawn
 
-__all__ = ["Pipes", "Status", "pipes_of", "reporting"]
+__all__ = ["Pipes", "Status", "bereaved", "pipes_of", "reporting"]
 
 REPORT_S = 0.5
 _WHY = 500  # characters; a line stays below PIPE_BUF, so that none is ever torn
+_LONGEST_LINE = 65536
 _STATUS, _LIFELINE = "--status-fd=", "--lifeline-fd="
 
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """How a worker process stands: calls now and at most, and `why` it is not ready (for people)."""
+    """How a worker process stands: calls now and at most, and `why` it is not ready (for people).
+
+    `worker_id` is its name in the fleet, by which others take its calls over; None before it has one.
+    """
 
     ready: bool
     calls: int
     max_calls: int
     draining: bool = False
     why: str | None = None
+    worker_id: str | None = None
 
     def line(self) -> bytes:
         """Return the status as one line of JSON, short enough to be written in one piece."""
@@ -40,16 +45,22 @@ class Status:
         """Return the status of a line; None where it is none."""
         try:
             told = json.loads(line)
-            why = told["why"]
+            why, worker_id = told["why"], told.get("worker_id")
             return cls(
                 bool(told["ready"]),
                 int(told["calls"]),
                 int(told["max_calls"]),
                 bool(told["draining"]),
                 None if why is None else str(why),
+                None if worker_id is None else str(worker_id),
             )
         except (ValueError, KeyError, TypeError):
             return None
+
+
+def bereaved(worker_id: str) -> bytes:
+    """Return the line by which a supervisor has a child take over the calls of a worker that has died."""
+    return json.dumps({"take_over": worker_id}).encode() + b"\n"
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,11 +92,12 @@ async def reporting(
     status: Callable[[], Status],
     on_orphaned: Callable[[], None],
     *,
+    on_bereaved: Callable[[str], None] | None = None,
     interval_s: float = REPORT_S,
 ) -> AsyncIterator[None]:
     """Tell the supervisor `status()` every `interval_s` seconds, and call `on_orphaned` once if the supervisor dies.
 
-    To be entered before anything slow and left last: a process that has been silent for a while is killed. Without
+    `on_bereaved` is called with the id of each worker whose calls the supervisor wants taken over. To be entered before anything slow and left last: a process that has been silent for a while is killed. Without
     pipes (a process started by hand) nothing is told.
     """
     if pipes is None:
@@ -97,7 +109,8 @@ async def reporting(
         os.set_inheritable(descriptor, False)
         os.set_blocking(descriptor, False)
     loop = asyncio.get_running_loop()
-    loop.add_reader(pipes.lifeline, _lifeline_moved, loop, pipes.lifeline, on_orphaned)
+    lifeline = _Lifeline(pipes.lifeline, on_orphaned, on_bereaved or _nothing)
+    loop.add_reader(pipes.lifeline, lifeline.moved)
     telling = spawn(_tell(pipes.status, status, interval_s), name="child.report")
     try:
         yield
@@ -116,8 +129,35 @@ async def _tell(descriptor: int, status: Callable[[], Status], interval_s: float
         await asyncio.sleep(interval_s)
 
 
-def _lifeline_moved(loop: asyncio.AbstractEventLoop, descriptor: int, on_orphaned: Callable[[], None]) -> None:
-    with contextlib.suppress(BlockingIOError):
-        if not os.read(descriptor, 1024):
-            loop.remove_reader(descriptor)
-            on_orphaned()
+@dataclass(slots=True)
+class _Lifeline:
+    """The supervisor's words, and its end."""
+
+    descriptor: int
+    on_orphaned: Callable[[], None]
+    on_bereaved: Callable[[str], None]
+    heard: bytes = b""
+
+    def moved(self) -> None:
+        with contextlib.suppress(BlockingIOError):
+            told = os.read(self.descriptor, _LONGEST_LINE)
+            if not told:
+                asyncio.get_running_loop().remove_reader(self.descriptor)
+                self.on_orphaned()
+                return
+            *lines, rest = (self.heard + told).split(b"\n")
+            self.heard = rest[-_LONGEST_LINE:]
+            for worker_id in filter(None, map(_bereft_of, lines)):
+                self.on_bereaved(worker_id)
+
+
+def _bereft_of(line: bytes) -> str | None:
+    """Return the worker whose calls a line wants taken over; None where it says nothing of the kind."""
+    try:
+        return str(json.loads(line)["take_over"])
+    except (ValueError, KeyError, TypeError):
+        return None
+
+
+def _nothing(_worker_id: str) -> None:
+    """Nobody takes calls over."""

@@ -78,6 +78,10 @@ class Leg(Telephone, Protocol):
         """Wait until the other side has left, and say how."""
         ...
 
+    def abandon(self) -> None:
+        """Leave the caller alone when this closes: the call is another worker's. A line that dies with us just hangs up."""
+        ...
+
     async def aclose(self) -> None:
         """Hang up where the call is still up, and let go of everything. Idempotent."""
         ...

@@ -59,6 +59,7 @@ def _parser() -> argparse.ArgumentParser:
 async def _run(settings: Settings, lines: Lines, pipes: Pipes | None, *, offline: bool) -> int:
     drain, at_once = asyncio.Event(), asyncio.Event()
     worker: Worker | None = None
+    bereaved: list[str] = []
 
     def stop() -> None:
         (at_once if drain.is_set() else drain).set()
@@ -66,11 +67,19 @@ async def _run(settings: Settings, lines: Lines, pipes: Pipes | None, *, offline
     def status() -> Status:
         return worker.status() if worker is not None else _STARTING
 
+    def take_over(worker_id: str) -> None:
+        if worker is None:
+            bereaved.append(worker_id)
+        else:
+            worker.take_over(worker_id)
+
     _on_signals(stop)
-    async with reporting(pipes, status, stop):
+    async with reporting(pipes, status, stop, on_bereaved=take_over):
         warm(local=offline or (lines.answer_with is not None and lines.answer_with.offline))
         tune()
         async with open_worker(settings, lines, offline=offline) as worker:
+            for worker_id in bereaved:
+                worker.take_over(worker_id)
             await _until_stopped(worker, drain, at_once)
     return 0
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import socket
 import uuid
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -16,6 +14,7 @@ import structlog
 from runtime.errors import PatchbayError, StoreUnreachable
 from runtime.session.call_session import SystemClock
 from runtime.session.ports import CallRow, Store, VersionRow, WorkspaceVariableRow
+from runtime.session.recovery import Recovered, recover
 from runtime.voice.composing import Ordered, Workshop
 from runtime.voice.live_call import CallPlan
 from runtime.workflow.graph import Workflow
@@ -24,15 +23,10 @@ from worker.directory import Answer, Apologise, Directory
 from worker.legs import CallRequest, Leg
 from worker.limits import GuardedTelephone, over_limit, undialable
 
-__all__ = ["ByHand", "Received", "Reception", "without_models", "worker_id"]
+__all__ = ["ByHand", "Received", "Reception", "Resumption", "Taken", "without_models"]
 
 Json = Any
 _log = structlog.get_logger("reception")
-
-
-def worker_id() -> str:
-    """Return what this process is called in `call_session.worker_id`."""
-    return f"{socket.gethostname()}-{os.getpid()}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,14 +38,40 @@ class ByHand:
 
 
 @dataclass(frozen=True, slots=True)
+class Resumption:
+    """A call that goes on here: on which worker, and for how long nobody ran it (`call_resumed`).
+
+    `alone` where its caller has left meanwhile.
+    """
+
+    worker_id: str
+    lost_ms: int
+    alone: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """A call of a worker that has died, taken over as the owner of `epoch`; `alone` as in `Resumption`."""
+
+    recovered: Recovered
+    epoch: int
+    lost_ms: int
+    alone: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Received:
-    """A planned call: `sorry` says why the caller hears an apology instead of the workflow, if so."""
+    """A planned call: `sorry` says why the caller hears an apology instead of the workflow, if so.
+
+    With `resumed` it goes on where another worker's left off.
+    """
 
     plan: CallPlan
     version: VersionRow | None
     sorry: Sorry | None = None
     is_counted: bool = False
     """Whether it takes one of its organization's places; an apology takes none."""
+    resumed: Resumption | None = None
 
     @property
     def organization_id(self) -> str:
@@ -77,9 +97,12 @@ def without_models(received: Received, sorry: Sorry) -> Received:
 
 
 class Reception:
-    """Plans the calls of one process."""
+    """Plans the calls of one process, which its fleet knows as `worker_id`."""
 
-    def __init__(self, store: Store, directory: Directory, workshop: Workshop, by_hand: ByHand | None = None) -> None:
+    def __init__(
+        self, store: Store, directory: Directory, workshop: Workshop, worker_id: str, by_hand: ByHand | None = None
+    ) -> None:
+        self._worker_id = worker_id
         self._store = store
         self._directory = directory
         self._workshop = workshop
@@ -106,13 +129,41 @@ class Reception:
         own[answering.organization_id] -= not received.is_counted
         return received
 
-    async def _received(self, leg: Leg, answering: _Answering) -> Received:
-        organization_id = answering.organization_id
+    async def recovered(self, session_id: str) -> Recovered | None:
+        """Return what is stored of a call that another worker ran; None where it has ended. Raises `StoreUnreachable`."""
+        return await recover(self._store, session_id, decrypt=self._workshop.decrypt)
+
+    async def resume(self, leg: Leg, taken: Taken, own: Counter[str]) -> Received:
+        """Plan a call that goes on here. Its limits were asked when it began; `own` as in `receive`.
+
+        Raises PatchbayError where the version that it began with cannot run here.
+        """
+        recovered = taken.recovered
+        row = replace(recovered.row, worker_id=self._worker_id, epoch=taken.epoch)
+        route = await self._directory.route(replace(leg.request, workflow_version_id=row.workflow_version_id))
+        if isinstance(route, Apologise):
+            raise PatchbayError(route.message)
+        answering = _Answering(
+            row.organization_id, route.version.workflow, route.version.version, row.workflow_version_id
+        )
+        workspace = await self._workspace(row.organization_id)
+        guarded = GuardedTelephone(leg, self._directory.limits(row.organization_id))
+        ordered = replace(self._ordered(leg, answering, workspace, guarded), row=row)
+        plan = self._planned(ordered, recovered)
+        own[row.organization_id] += 1
+        resumed = Resumption(self._worker_id, taken.lost_ms, taken.alone)
+        return Received(plan, answering.version, is_counted=True, resumed=resumed)
+
+    async def _workspace(self, organization_id: str) -> Sequence[WorkspaceVariableRow]:
         try:
-            workspace = await self._directory.workspace(organization_id)
+            return await self._directory.workspace(organization_id)
         except StoreUnreachable:  # nothing known of it yet: the call goes on without variables rather than not at all
             _log.warning("workspace_not_read", organization_id=organization_id)
-            workspace = ()
+            return ()
+
+    async def _received(self, leg: Leg, answering: _Answering) -> Received:
+        organization_id = answering.organization_id
+        workspace = await self._workspace(organization_id)
         guarded = GuardedTelephone(leg, self._directory.limits(organization_id))
         plan = self._planned(self._ordered(leg, answering, workspace, guarded))
         if answering.sorry is not None:
@@ -154,14 +205,19 @@ class Reception:
             offline=is_own and by_hand is not None and by_hand.offline,
         )
 
-    def _planned(self, ordered: Ordered) -> CallPlan:
+    def _planned(self, ordered: Ordered, recovered: Recovered | None = None) -> CallPlan:
         try:
-            return self._workshop.plan(ordered)
+            return self._plan(ordered, recovered)
         except PatchbayError as error:  # a secret that this worker's keys cannot open
             _log.error("secrets_unreadable", message=error.message)
-            return self._workshop.plan(
-                replace(ordered, workspace=[row for row in ordered.workspace if not row.is_secret])
+            return self._plan(
+                replace(ordered, workspace=[row for row in ordered.workspace if not row.is_secret]), recovered
             )
+
+    def _plan(self, ordered: Ordered, recovered: Recovered | None) -> CallPlan:
+        if recovered is None:
+            return self._workshop.plan(ordered)
+        return self._workshop.resume_plan(recovered, ordered)
 
     def _row(self, request: CallRequest, answering: _Answering) -> CallRow:
         return CallRow(
@@ -175,7 +231,7 @@ class Reception:
             external_session_id=request.external_session_id,
             from_number=request.caller,
             to_number=request.dialled,
-            worker_id=None if answering.sorry else worker_id(),  # nobody works at an apology, and it takes no place
+            worker_id=None if answering.sorry else self._worker_id,  # nobody works at an apology, and it takes no place
             runtime_version=self._workshop.runtime_version,
             room=request.room,
         )

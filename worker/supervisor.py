@@ -54,7 +54,8 @@ class Supervisor:
         self._timing = timing
         self._stops = 0
         self._refused: tuple[int, int] | None = None
-        watcher = Watcher(on_ended or (lambda _pid: None), self._refuse)
+        watcher = Watcher(on_ended or (lambda _pid: None), self._refuse, self._bereaved, self._console)
+        self._dead: list[str] = []  # whose calls the next to be ready is told to take over
         self._keepers = [Keeper(number, child, timing, watcher) for number, child in enumerate(children, start=1)]
 
     def states(self) -> tuple[ProcessState, ...]:
@@ -92,6 +93,18 @@ class Supervisor:
             keeper.stop()
             if self._stops == 2:
                 asyncio.get_running_loop().call_later(self._timing.kill_s, keeper.kill)
+
+    def _bereaved(self, worker_id: str) -> None:
+        """Have the others take over the calls of a worker that has died, and the next to be ready what they had no room for.
+
+        All are told: the database gives each call to one of them, and who is full takes none.
+        """
+        for keeper in self._keepers:
+            keeper.take_over(worker_id)
+        self._dead.append(worker_id)
+
+    def _console(self, keeper: Keeper) -> None:
+        self._dead = [worker_id for worker_id in self._dead if not keeper.take_over(worker_id)]
 
     def _refuse(self, number: int, code: int) -> bool:
         if self._stops or any(keeper.ever_ready for keeper in self._keepers):

@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import uuid
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 import structlog
@@ -22,12 +22,25 @@ from runtime.voice.live_call import LiveCall
 from worker.answering import run_call
 from worker.legs import Leg
 from worker.observing.observers import Observers, Subject
-from worker.reception import Received, Reception
+from worker.reception import Received, Reception, Taken
 
 __all__ = ["Switchboard"]
 
 LAST_WORDS_S = 15.0
 _log = structlog.get_logger("switchboard")
+
+
+@dataclass(frozen=True, slots=True)
+class _Held:
+    """A call of this process, from its first record to the storing of its last."""
+
+    leg: Leg
+    log: CallLog
+
+    def abandon(self) -> None:
+        """Nothing more of the call is written, and its caller is left alone."""
+        self.log.abandon()
+        self.leg.abandon()
 
 
 class Switchboard:
@@ -41,6 +54,8 @@ class Switchboard:
         self._running = 0
         self._of: Counter[str] = Counter()
         self._live: dict[str, LiveCall] = {}
+        self._held: dict[str, _Held] = {}
+        self._confirm: Callable[[bool], Awaitable[None]] = _certain
         self._draining = False
         self._fewer = asyncio.Event()
         self._watchers: list[Callable[[CallLog], None]] = []
@@ -77,6 +92,15 @@ class Switchboard:
     def on_stored(self, stored: Callable[[], None]) -> None:
         """Have `stored` called whenever a call has ended and its row is closed."""
         self._stored = stored
+
+    def on_doubt(self, confirm: Callable[[bool], Awaitable[None]]) -> None:
+        """Have `confirm(doubted)` awaited before something is done that only a call's owner may do."""
+        self._confirm = confirm
+
+    @property
+    def places(self) -> int:
+        """How many more calls are taken."""
+        return 0 if self._draining else max(0, self.max_calls - self._running)
 
     @contextmanager
     def counted(self) -> Iterator[None]:
@@ -116,7 +140,28 @@ class Switchboard:
         finally:
             await leg.aclose()
 
+    async def resume(self, leg: Leg, taken: Taken) -> bool:
+        """Run a call that another worker began to its end; return whether it went well.
+
+        Raises whatever keeps it from going on; nothing that would end it was written then.
+        """
+        return await self._run(leg, await self._reception.resume(leg, taken, self._of))
+
     async def _run(self, leg: Leg, received: Received) -> bool:
+        log = received.plan.log
+        with self._kept(leg, log):
+            return await self._answered_to_the_end(leg, received)
+
+    @contextmanager
+    def _kept(self, leg: Leg, log: CallLog) -> Iterator[None]:
+        self._held[log.row.id] = held = _Held(leg, log)
+        try:
+            yield
+        finally:
+            if self._held.get(log.row.id) is held:
+                del self._held[log.row.id]
+
+    async def _answered_to_the_end(self, leg: Leg, received: Received) -> bool:
         log, version = received.plan.log, received.version
         subject = Subject(version.workflow_name, version.version) if version else Subject()
         self._observers.observe(log, subject)
@@ -128,18 +173,23 @@ class Switchboard:
         try:
             return await run_call(leg, received, self._listed)
         except BaseException:
+            if received.resumed is not None and not log.closing:
+                log.abandon()  # whoever took it over ends it with a `call_ended`
             # Where it could not even be closed in order, its row must not stay open for ever.
             await log.close(replace(log.row, ended_at=datetime.now(UTC), status="dropped", end_reason="error"))
             raise
         finally:
             self._of[received.organization_id] -= received.is_counted
             self._stored()
-            await self._save_test(leg.request.test_session_id, received, events)
+            if not log.abandoned:
+                await self._save_test(leg.request.test_session_id, received, events)
 
     @contextmanager
     def _listed(self, live: LiveCall) -> Iterator[None]:
         session_id = live.plan.log.row.id
         self._live[session_id] = live
+        if live.plan.log.abandoned:  # lost while it was being put together
+            live.stop("worker_lost", "dropped")
         try:
             yield
         finally:
@@ -152,6 +202,26 @@ class Switchboard:
             await save_test(self._store, received.plan.log.row, events, str(uuid.UUID(test_id)))
         except (PatchbayError, ValueError) as error:
             _log.warning("test_not_saved", reason=str(error))
+
+    # ------------------------------------------------------------ the fleet
+
+    def owned(self) -> list[tuple[str, int]]:
+        """Return the calls of this process and their epochs, those included whose end is not stored yet."""
+        return [(session_id, held.log.row.epoch) for session_id, held in self._held.items()]
+
+    def drop(self, session_id: str) -> None:
+        """Let go of a call that is another worker's: nothing more of it is written, and its caller is left alone."""
+        held, live = self._held.get(session_id), self._live.get(session_id)
+        if held is None or held.log.abandoned or held.log.closing:
+            return
+        _log.warning("call_is_anothers", session_id=session_id, epoch=held.log.row.epoch)
+        held.abandon()
+        if live is not None:
+            live.stop("worker_lost", "dropped")
+
+    async def confirm(self, doubted: bool) -> None:
+        """Make sure that calls of another worker's were dropped."""
+        await self._confirm(doubted)
 
     # ------------------------------------------------------------ all calls
 
@@ -199,6 +269,10 @@ class Switchboard:
         except TimeoutError:
             return False
         return True
+
+
+async def _certain(_doubted: bool) -> None:
+    """Without a fleet nobody takes a call over."""
 
 
 def _nothing() -> None:

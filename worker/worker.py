@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from prometheus_client import CollectorRegistry
 from runtime.errors import ConfigRefused, PatchbayError, UsageFault
 from runtime.session.call_session import SystemClock
 from runtime.session.event_log import EventLog
+from runtime.session.fleet_ports import WorkerRow, WorkerState
 from runtime.session.ports import OrganizationRow, Store
 from runtime.settings import Settings
 from runtime.store.opening import open_settings_store
@@ -25,6 +27,7 @@ from tools.calls import open_workshop
 from worker.capacity import most_calls
 from worker.child import Status
 from worker.directory import Apologise, Directory, open_directory
+from worker.fleet import Heartbeat, beating, new_worker_id
 from worker.legs import CallRequest, Leg
 from worker.observing.loop_lag import watched_loop
 from worker.observing.observers import Observers, observing
@@ -33,6 +36,7 @@ from worker.phone.line import PhoneLine, open_line
 from worker.reception import ByHand, Reception
 from worker.rooms.source import RoomSource, open_rooms
 from worker.switchboard import Switchboard
+from worker.takeover import Parts, TakeOver, left_to_the_fleet, others_drained
 from worker.versions import Versions
 
 __all__ = ["Lines", "Worker", "open_worker"]
@@ -64,14 +68,19 @@ class Worker:
     log: EventLog
     directory: Directory
     switchboard: Switchboard
+    reception: Reception
+    id: str
     phone: PhoneLine | None = None
     rooms: RoomSource | None = None
+    others: TakeOver | None = None
 
     @property
     def why_not_ready(self) -> str | None:
         """Why no call would be answered now, in words; None where one would be."""
         if self.switchboard.draining:
             return "draining"
+        if self.log.full:
+            return "the local log is full"
         if not self.directory.ready:
             return "the database has not been read yet"
         if self.rooms is not None and not self.rooms.registered:
@@ -83,7 +92,32 @@ class Worker:
     def status(self) -> Status:
         """Return what the supervisor is told."""
         board, why = self.switchboard, self.why_not_ready
-        return Status(ready=why is None, calls=board.calls, max_calls=board.max_calls, draining=board.draining, why=why)
+        return Status(why is None, board.calls, board.max_calls, board.draining, why, worker_id=self.id)
+
+    def in_fleet(self) -> WorkerRow:
+        """Return what the fleet is told."""
+        board = self.switchboard
+        return WorkerRow(
+            self.id,
+            socket.gethostname(),
+            installed_version("patchbay"),
+            self._state(),
+            board.max_calls,
+            board.calls,
+            region=self.settings.region,
+        )
+
+    def _state(self) -> WorkerState:
+        if self.switchboard.draining:
+            return "draining"
+        if self.why_not_ready is not None:
+            return "starting"
+        return "ready" if self.switchboard.places else "busy"
+
+    def take_over(self, worker_id: str) -> None:
+        """Go on with the calls of a worker that has died."""
+        if self.others is not None:
+            self.others.told(worker_id)
 
     async def prepare(self, version_id: str, variables: Mapping[str, Any]) -> None:
         """Have a version ready for a call that goes out: nobody is to be rung for what cannot speak.
@@ -120,7 +154,13 @@ async def open_worker(settings: Settings, lines: Lines, *, offline: bool = False
         store = await stack.enter_async_context(open_settings_store(settings))
         organization = await store.ensure_organization(settings.org)
         faults = _Faults()
-        log = await EventLog.open(settings.events_folder, store, on_fault=faults.of("event_log", "local log"))
+        log = await EventLog.open(
+            settings.events_folder,
+            store,
+            on_fault=faults.of("event_log", "local log"),
+            max_bytes=settings.events_bytes,
+            ends=left_to_the_fleet(store),
+        )
         stack.push_async_callback(log.aclose)
         observers = await stack.enter_async_context(
             observing(settings.otlp_endpoint, version=installed_version("patchbay"), registry=CollectorRegistry())
@@ -143,19 +183,18 @@ async def open_worker(settings: Settings, lines: Lines, *, offline: bool = False
                 on_fault=faults.of("directory", "what was known before"),
             )
         )
-        board = Switchboard(
-            Reception(store, directory, workshop, lines.answer_with),
-            store,
-            observers,
-            max_calls=most_calls(settings, rooms=lines.rooms),
-        )
+        worker_id = new_worker_id()
+        reception = Reception(store, directory, workshop, worker_id, lines.answer_with)
+        board = Switchboard(reception, store, observers, max_calls=most_calls(settings, rooms=lines.rooms))
         faults.tell(board, observers)
         board.on_stored(reader.nudge)
         stack.push_async_callback(cancel_and_wait, spawn(reader.run(), name="after-call reader"))
         stack.enter_context(watched_loop(observers.loop_monitor(log)))
-        worker = Worker(settings, store, organization, log, directory, board)
+        worker = Worker(settings, store, organization, log, directory, board, reception, worker_id)
         stack.callback(board.stop_taking)
+        await _join_fleet(stack, worker)
         await _open_lines(stack, worker, lines)
+        _look_after_others(stack, worker)
         stack.push_async_callback(_end_calls, board)
         yield worker
 
@@ -165,6 +204,25 @@ async def _pinned(versions: Versions, own: ByHand) -> None:
         await versions.pin(own.version_id, offline=own.offline)
     except ConfigRefused as error:  # asked for by hand, so it is wrong usage, and no reason to start again and again
         raise UsageFault(error.message, remedy=error.remedy) from error
+
+
+async def _join_fleet(stack: AsyncExitStack, worker: Worker) -> None:
+    """Register the worker, and keep its calls its own until the last of them has ended."""
+    heartbeat = Heartbeat(worker.store, worker.in_fleet, worker.switchboard)
+    worker.switchboard.on_doubt(lambda doubted: heartbeat.confirm(doubted=doubted))
+    await stack.enter_async_context(beating(heartbeat, worker.store, worker.id))
+
+
+def _look_after_others(stack: AsyncExitStack, worker: Worker) -> None:
+    async def drained(told: bool) -> None:
+        await worker.log.look()
+        if told:
+            await others_drained(worker.settings.events_folder)
+
+    parts = Parts(worker.id, worker.store, worker.switchboard, worker.rooms, drained, worker.reception.recovered)
+    worker.others = TakeOver(parts)
+    stack.push_async_callback(worker.others.aclose)
+    stack.push_async_callback(cancel_and_wait, spawn(worker.others.run(), name="take over"))
 
 
 async def _open_lines(stack: AsyncExitStack, worker: Worker, lines: Lines) -> None:

@@ -84,7 +84,7 @@ class TestSessions:
 
     async def __aenter__(self) -> Self:
         async with AsyncExitStack() as stack:
-            log = await EventLog.open(self._settings.events_folder, self._store)
+            log = await EventLog.open(self._settings.events_folder, self._store, max_bytes=self._settings.events_bytes)
             stack.push_async_callback(log.aclose)
             self._workshop = await stack.enter_async_context(
                 open_workshop(

@@ -12,6 +12,7 @@ from pydantic_core import from_json, to_json
 
 from runtime.aftercall.number_forms import NumberForms
 from runtime.session.dead_logs import dead_logs, held
+from runtime.session.fleet_ports import CheckpointRow
 from runtime.session.ports import EventRow
 from runtime.session.records import Opened, Record, decode
 
@@ -63,7 +64,7 @@ def logged_sessions(home: Path, organization_id: str, forms: NumberForms) -> Log
 
 
 def session_of(record: Record) -> str:
-    return record.session_id if isinstance(record, EventRow) else record.row.id
+    return record.session_id if isinstance(record, EventRow | CheckpointRow) else record.row.id
 
 
 def erase_from_logs(
@@ -122,6 +123,8 @@ def _is_written(path: Path) -> bool:
 
 def _begins(record: Record, organization_id: str, forms: NumberForms) -> bool:
     """Whether the record opens a session of the person's."""
+    if isinstance(record, CheckpointRow):
+        return False
     if isinstance(record, EventRow):
         if record.organization_id != organization_id or record.event_type != "call_started":
             return False
@@ -177,6 +180,8 @@ def _log_line(line: bytes, organization_id: str, sessions: Collection[str], form
         return forms.covered(line)
     if session_of(record) in sessions:
         return _blank(line)
+    if isinstance(record, CheckpointRow):
+        return line
     owner = record.organization_id if isinstance(record, EventRow) else record.row.organization_id
     if owner != organization_id or not forms.within(line.decode("utf-8", "replace")):
         return line

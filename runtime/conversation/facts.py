@@ -151,9 +151,12 @@ class CallStarted(Fact):
 
 
 class CallResumed(Fact):
+    """`forgotten` are sensitive variables whose values no key opened: they count as not given."""
+
     event_type = "call_resumed"
     worker_id: str
     lost_ms: int
+    forgotten: tuple[str, ...] = ()
 
 
 class AgentEntered(AgentFact):

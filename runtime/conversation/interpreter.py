@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from typing import Any, assert_never
 
 from runtime.conversation import events as ev
-from runtime.conversation import keypad, masking, paths, prompts, telephone
+from runtime.conversation import keypad, masking, paths, prompts, resuming, telephone
 from runtime.conversation.commands import AskModel, CancelTimer, Close, HangUp, Say, StartTimer
 from runtime.conversation.scene import Reply, Scene, Step
 from runtime.conversation.state import APOLOGY, CallState
-from runtime.conversation.values import answer_read_backs, awaited_variable, offer, offer_found
+from runtime.conversation.values import awaited_variable, offer, offer_found
 from runtime.conversation.wordings import wording
 from runtime.variables import is_partial, said, say_back
 from runtime.workflow.graph import Workflow
@@ -18,7 +18,7 @@ from runtime.workflow.graph import Workflow
 __all__ = ["advance"]
 
 Json = Any
-FROM_OUTSIDE = (ev.TurnHeard, ev.KeyPressed, ev.TimerFired, ev.CallStopped, ev.FaultNoticed)
+FROM_OUTSIDE = (ev.TurnHeard, ev.KeyPressed, ev.TimerFired, ev.CallStopped, ev.FaultNoticed, ev.CallTakenOver)
 """What happens by itself: its first fact follows from no event of the call."""
 TRANSFER_PATIENCE_S = 1.0
 MAX_UNASKED = 4
@@ -75,8 +75,8 @@ def _handle(scene: Scene, signal: ev.Signal) -> Reply | None:  # noqa: C901, PLR
             telephone.handle(scene, signal)
         case ev.HangUpAsked() | ev.TransferAsked() | ev.HoldAsked():
             return telephone.ask(scene, signal)
-        case ev.CallStopped():
-            _stop(scene, signal)
+        case ev.CallTakenOver() | ev.CallStopped():
+            _handed_on(scene, signal)
         case never:
             assert_never(never)
     return None
@@ -125,10 +125,8 @@ def _turn(scene: Scene, signal: ev.TurnHeard) -> None:
         return
     if scene.state.agent_id is None or scene.state.entry is not None or telephone.on_hold(scene, signal.text):
         return
-    denied = answer_read_backs(scene, signal.text)
-    if any(paths.fall_back(scene, name) is not None for name in denied) or paths.settle(scene):
-        return
-    scene.order(AskModel())
+    if not paths.after_turn(scene, signal.text):
+        scene.order(AskModel())
 
 
 def _caller_speaking(scene: Scene) -> None:
@@ -317,21 +315,15 @@ def _usage(scene: Scene, signal: ev.UsageCounted) -> None:
     )
 
 
+def _handed_on(scene: Scene, signal: ev.CallTakenOver | ev.CallStopped) -> None:
+    if isinstance(signal, ev.CallTakenOver):
+        resuming.resume(scene, signal)
+    else:
+        _stop(scene, signal)
+
+
 def _stop(scene: Scene, signal: ev.CallStopped) -> None:
-    for running in list(scene.state.tools.values()):
-        tool = running.fact
-        scene.cause = running.seq
-        scene.record(
-            ev.ToolFailed,
-            agent_id=tool.agent_id,
-            agent_name=tool.agent_name,
-            tool_call_id=tool.tool_call_id,
-            tool_type=tool.tool_type,
-            name=tool.name,
-            mocked=tool.mocked,
-            duration_ms=max(0, scene.at.elapsed_ms - tool.elapsed_ms),
-            error_code="call_ended",
-        )
+    resuming.give_up_tools(scene, "call_ended")
     if scene.state.transfer is not None:
         transfer = scene.state.transfer
         scene.record(ev.TransferFailed, path_id=transfer.path_id, to=transfer.to, mode=transfer.mode, why="call_ended")

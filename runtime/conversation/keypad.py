@@ -11,7 +11,7 @@ from runtime.conversation.scene import Scene
 from runtime.conversation.values import awaited_variable, offer
 from runtime.variables import VariableSpec, keypad_value
 
-__all__ = ["end_entry", "press"]
+__all__ = ["PAUSE_S", "end_entry", "keep_open", "menu_key", "press", "resume_entry"]
 
 PAUSE_S = 3.0
 Ending = Literal["hash", "length", "pause"]
@@ -66,12 +66,16 @@ def _entry_key(scene: Scene, spec: VariableSpec, key: str) -> None:
     if opened:
         scene.order(StopSpeaking())
         scene.order(CancelTimer("silence"))
+    _after_key(scene, spec, key, PAUSE_S)
+
+
+def _after_key(scene: Scene, spec: VariableSpec, key: str | None, pause_s: float) -> None:
     if key == "#":
         end_entry(scene, "hash")
-    elif spec.max_length is not None and len(entry) >= spec.max_length:
+    elif spec.max_length is not None and len(scene.state.entry or "") >= spec.max_length:
         end_entry(scene, "length")
     else:
-        scene.order(StartTimer("keypad", PAUSE_S))
+        scene.order(StartTimer("keypad", pause_s))
 
 
 def end_entry(scene: Scene, ended_by: Ending) -> None:
@@ -81,10 +85,30 @@ def end_entry(scene: Scene, ended_by: Ending) -> None:
         return
     scene.order(CancelTimer("keypad"))
     scene.record(ev.DtmfReceived, digits="", entry=entry, ended_by=ended_by)
+    take_entry(scene, spec, entry)
+
+
+def keep_open(scene: Scene, pause_s: float) -> None:
+    """Go on with an entry that is open: end it where its last key was there, else give the caller `pause_s` for the next."""
+    spec = _expected(scene)
+    if spec is None:
+        end_entry(scene, "pause")
+    else:
+        _after_key(scene, spec, scene.state.pressed, pause_s)
+
+
+def resume_entry(scene: Scene, entry: str) -> None:
+    """Take a complete entry that has come to nothing yet; where an answer is owed it is the caller's turn already."""
+    take_entry(scene, _expected(scene), entry, is_turn=scene.state.owed)
+
+
+def take_entry(scene: Scene, spec: VariableSpec | None, entry: str, *, is_turn: bool = False) -> None:
+    """Make the entry the caller's turn, unless it is, and the value of what it was for."""
     if spec is None or not entry:
         scene.order(AskModel())
         return
-    scene.record(ev.UserTurn, turn=scene.state.turn + 1, text=entry, by="dtmf")
+    if not is_turn:
+        scene.record(ev.UserTurn, turn=scene.state.turn + 1, text=entry, by="dtmf")
     offered = offer(scene, {spec.name: keypad_value(spec, entry)}, "dtmf")
     if any(paths.fall_back(scene, name) is not None for name in offered.invalid) or paths.settle(scene):
         return
@@ -95,6 +119,11 @@ def end_entry(scene: Scene, ended_by: Ending) -> None:
 
 def _menu_key(scene: Scene, key: str) -> None:
     scene.record(ev.DtmfReceived, digits=key)
+    menu_key(scene, key)
+
+
+def menu_key(scene: Scene, key: str) -> None:
+    """Request the path of a menu's key that has been pressed."""
     path = scene.agent.dtmf.get(key)
     if path is None:
         return

@@ -19,14 +19,16 @@ from runtime.conversation.commands import (
 )
 from runtime.conversation.scene import Reply, Scene
 from runtime.conversation.state import CallState
-from runtime.conversation.values import Offered, awaited_variable, offer
+from runtime.conversation.values import Offered, answer_read_backs, awaited_variable, offer
 from runtime.workflow.graph import Path
 
 __all__ = [
+    "after_turn",
     "ask",
     "end_hold",
     "enter",
     "fall_back",
+    "follow",
     "leave",
     "otherwise",
     "rearm_silence",
@@ -195,19 +197,24 @@ def take(scene: Scene, path: Path, verdict: _Verdict, by: ev.By) -> None:
         guard=verdict.guard,
         latency_ms=max(0, scene.at.elapsed_ms - state.turn_ms) if state.turn else 0,
     )
+    follow(scene, path)
+
+
+def follow(scene: Scene, path: Path) -> None:
+    """Go where a path leads that has been taken; of what it leads to, nothing but the agent's exit may have been recorded."""
     scene.said.append(prompts.spoken(scene, path.say))
     cause: Literal["global_path", "path"] = "global_path" if path.is_global else "path"
     if path.target_agent_id is not None:
-        leave(scene, cause, path.id)
+        _leave_for(scene, cause, path.id)
         enter(scene, path.target_agent_id, cause, path.id)
     elif path.transfer_to is not None:
         to = prompts.plain(scene, path.transfer_to)
-        leave(scene, "transfer", path.id)
+        _leave_for(scene, "transfer", path.id)
         scene.record(ev.TransferStarted, path_id=path.id, to=to)
         scene.order(Transfer(to, scene.take_said()))
     else:
         scene.said.append(prompts.spoken(scene, path.end_say))
-        leave(scene, cause, path.id, "agent_hangup")
+        _leave_for(scene, cause, path.id, "agent_hangup")
         if text := scene.take_said():
             scene.order(Say(text, interruptible=False))
         scene.order(HangUp("agent_hangup"))
@@ -235,6 +242,16 @@ def leave(
         scene.order(CancelTimer("keypad"))
     scene.order(CancelTimer("silence"))
     scene.order(ReportUsage(state.agent_id))
+
+
+def _leave_for(
+    scene: Scene,
+    cause: Literal["path", "global_path", "transfer"],
+    path_id: str,
+    reason: ev.Reason | None = None,
+) -> None:
+    if not scene.state.left:
+        leave(scene, cause, path_id, reason)
 
 
 def end_hold(scene: Scene) -> None:
@@ -336,6 +353,12 @@ def request_by_engine(scene: Scene, path_id: str, by: ev.By) -> bool:
         return True
     _refuse(scene, path, by, verdict, _why(verdict, {}))
     return False
+
+
+def after_turn(scene: Scene, text: str) -> bool:
+    """Do what follows from a caller's turn before any model is asked; True where the call has moved on."""
+    denied = answer_read_backs(scene, text)
+    return any(fall_back(scene, name) is not None for name in denied) or settle(scene)
 
 
 def rearm_silence(scene: Scene) -> None:

@@ -14,6 +14,7 @@ __all__ = [
     "CallAnswered",
     "CallBegan",
     "CallStopped",
+    "CallTakenOver",
     "CallerSpeaking",
     "FaultNoticed",
     "GoodbyeAsked",
@@ -238,6 +239,15 @@ class GoodbyeAsked(_Signal):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CallTakenOver(_Signal):
+    """The call goes on at another worker, after `lost_ms` in which nobody ran it; `forgotten` as in `CallResumed`."""
+
+    worker_id: str
+    lost_ms: int
+    forgotten: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CallStopped(_Signal):
     """The call is over: somebody hung up, or it broke."""
 
@@ -266,5 +276,6 @@ Signal = (
     | TransferAsked
     | HoldAsked
     | GoodbyeAsked
+    | CallTakenOver
     | CallStopped
 )

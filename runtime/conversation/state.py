@@ -11,12 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 from runtime.conversation import events as ev
 
-__all__ = ["CallState", "Known", "Pending", "Running", "apply", "fold"]
+__all__ = ["UNREADABLE", "CallState", "Known", "Pending", "Running", "apply", "fold", "skip"]
 
 Json = Any
 MAX_HEARD = 400
 APOLOGY = "apology"
 """What `recovered_by` says where the caller got an apology in place of an answer."""
+UNREADABLE = "•••"
+"""What stands in a payload for a sensitive value, and is all that is left of it where no key opens its secret."""
 SHORT_QUESTION = 3
 _SENTENCE = re.compile(r"[^\s.!?。！？…](?:[^.!?。！？…]|[.](?=\S))*[.!?。！？…]*")
 
@@ -68,6 +70,23 @@ class CallState:
     reopened: bool = False
     hold: bool = False
     hold_ms: int = 0
+    hold_s: float = 0.0
+    talk_ms: int | None = None
+    """When the first agent was entered: from then on the call's longest duration is counted."""
+    spoke_here: bool = False
+    """Whether the agent has said anything since it was entered, or since it was left."""
+    owed: bool = False
+    """Something happened that the model has not spoken about: a turn, a tool's end, a refusal."""
+    under_way: str | None = None
+    """The path that was taken and has not led anywhere yet: the next agent is not entered, the call not over."""
+    said: str | None = None
+    """The caller's newest turn where it was spoken."""
+    wanted: ev.PathRequested | None = None
+    """The path that was asked for and is not decided on."""
+    pressed: str | None = None
+    """A key that has not been acted on, be it a menu's or the last of an entry."""
+    keyed_in: str | None = None
+    """An entry that is complete and has come to nothing yet; it is the caller's turn where `owed` is true."""
     question: str | None = None
     """What the agent has asked and the caller has not answered."""
     failures: int = 0
@@ -131,6 +150,11 @@ def apply(state: CallState, fact: ev.Fact) -> CallState:
     return _with(_apply(fact, state), seq=state.seq + 1)
 
 
+def skip(state: CallState) -> CallState:
+    """Return the state after a fact that cannot be read: it has its number and changes nothing."""
+    return _with(state, seq=state.seq + 1)
+
+
 @singledispatch
 def _apply(_fact: ev.Fact, state: CallState) -> CallState:
     """Most facts tell something and change nothing."""
@@ -152,10 +176,29 @@ def _(fact: ev.CallStarted, state: CallState) -> CallState:
 
 
 @_apply.register
+def _(fact: ev.CallResumed, state: CallState) -> CallState:
+    gone = frozenset(fact.forgotten)
+    state = _with(state, cue=state.seq + 1, silences=0)
+    if gone:
+        state = _with(
+            state,
+            known={name: known for name, known in state.known.items() if name not in gone},
+            pending={name: held for name, held in state.pending.items() if name not in gone},
+        )
+    return state if UNREADABLE not in {state.entry, state.keyed_in} else _with(state, entry=None, keyed_in=None)
+
+
+@_apply.register
 def _(fact: ev.AgentEntered, state: CallState) -> CallState:
     assert fact.agent_id is not None
     return _with(
         state,
+        talk_ms=fact.elapsed_ms if state.talk_ms is None else state.talk_ms,
+        spoke_here=fact.cause == "resume" and fact.agent_id in state.visits,
+        under_way=None,
+        wanted=None,
+        pressed=None,
+        keyed_in=None,
         agent_id=fact.agent_id,
         stay=state.stay + 1,
         left=False,
@@ -173,12 +216,23 @@ def _(fact: ev.AgentEntered, state: CallState) -> CallState:
 
 @_apply.register
 def _(fact: ev.AgentExited, state: CallState) -> CallState:
-    return _with(state, left=True, closing=fact.reason, hold=False, entry=None, entry_full=False)
+    return _with(
+        state,
+        left=True,
+        closing=fact.reason,
+        hold=False,
+        entry=None,
+        entry_full=False,
+        spoke_here=False,
+        owed=False,
+        pressed=None,
+        keyed_in=None,
+    )
 
 
 @_apply.register
 def _(fact: ev.HoldStarted, state: CallState) -> CallState:
-    return _with(state, hold=True, hold_ms=fact.elapsed_ms, cue=state.seq + 1)
+    return _with(state, hold=True, hold_ms=fact.elapsed_ms, hold_s=fact.seconds, cue=state.seq + 1)
 
 
 @_apply.register
@@ -194,11 +248,20 @@ def _(fact: ev.VoicemailDetected, state: CallState) -> CallState:
 
 
 @_apply.register
+def _(fact: ev.PathRequested, state: CallState) -> CallState:
+    return _with(state, wanted=fact)
+
+
+@_apply.register
 def _(fact: ev.PathTaken, state: CallState) -> CallState:
     return _with(
         state,
         cue=state.seq + 1,
         guarded=None,
+        under_way=fact.path_id,
+        wanted=None,
+        pressed=None,
+        keyed_in=None,
         path_turn=fact.turn,
         automatic=state.automatic | {fact.path_id} if fact.by == "rule" else state.automatic,
         last_taken={**state.last_taken, fact.path_id: fact.turn},
@@ -212,6 +275,8 @@ def _(fact: ev.PathTaken, state: CallState) -> CallState:
 
 @_apply.register
 def _(fact: ev.PathRefused, state: CallState) -> CallState:
+    asked = fact.by in {"model", "dtmf"} and fact.reason not in {"path_already_taken", "moved_on", "call_ending"}
+    state = _with(state, owed=state.owed or asked, pressed=None, wanted=None)
     if fact.reason in {"missing", "invalid", "unconfirmed"}:
         return _with(state, focus=fact.path_id)
     return _with(state, guarded=fact.path_id) if fact.reason == "guard" else state
@@ -228,6 +293,7 @@ def _(fact: ev.VariableCorrected, state: CallState) -> CallState:
 
 
 def _held(fact: ev.VariableFact, state: CallState, *, confirmed: bool) -> CallState:
+    state = _decided(fact, state)
     if confirmed:
         return _with(
             state,
@@ -243,6 +309,11 @@ def _held(fact: ev.VariableFact, state: CallState, *, confirmed: bool) -> CallSt
     )
 
 
+def _decided(fact: ev.VariableFact, state: CallState) -> CallState:
+    keyed = fact.source == "dtmf" and state.keyed_in is not None
+    return _with(state, keyed_in=None) if keyed else state
+
+
 @_apply.register
 def _(fact: ev.VariableConfirmed, state: CallState) -> CallState:
     return _held(fact, state, confirmed=True)
@@ -250,6 +321,7 @@ def _(fact: ev.VariableConfirmed, state: CallState) -> CallState:
 
 @_apply.register
 def _(fact: ev.VariableRejected, state: CallState) -> CallState:
+    state = _decided(fact, state)
     denied = {(fact.name, fact.value)} if fact.withdrawn and isinstance(fact.value, str) else set()
     callers = fact.source in {"speech", "dtmf"}
     return _with(
@@ -281,6 +353,11 @@ def _(fact: ev.UserTurn, state: CallState) -> CallState:
         silences=0,
         spoken=0,
         question=None,
+        owed=True,
+        said=None if keyed else fact.text,
+        wanted=None,
+        pressed=None,
+        keyed_in=state.keyed_in if keyed else None,
     )
 
 
@@ -301,7 +378,16 @@ def _(fact: ev.AgentTurn, state: CallState) -> CallState:
     }
     pending = {**state.pending, **heard} if heard else state.pending
     asked = None if state.silences else question_in(fact.spoken_text)  # "Are you still there?" is not the question
-    return _with(state, pending=pending, spoken=state.spoken + 1, question=asked or state.question)
+    return _with(
+        state,
+        pending=pending,
+        spoken=state.spoken + 1,
+        question=asked or state.question,
+        spoke_here=state.spoke_here or (fact.agent_id == state.agent_id and not (state.left and fact.interrupted)),
+        owed=state.owed and fact.interrupted,
+        pressed=None,
+        keyed_in=None,
+    )
 
 
 def question_in(text: str) -> str | None:
@@ -317,9 +403,12 @@ def question_in(text: str) -> str | None:
 
 @_apply.register
 def _(fact: ev.DtmfReceived, state: CallState) -> CallState:
-    if fact.ended_by is None:
-        return _with(state, entry=fact.entry, entry_full=False, silences=0)
-    return _with(state, entry=None, entry_full=fact.ended_by == "length", silences=0)
+    if fact.ended_by is not None:
+        return _with(
+            state, entry=None, entry_full=fact.ended_by == "length", silences=0, owed=False, keyed_in=fact.entry
+        )
+    owed = state.owed and fact.entry is None  # an entry is begun in place of an answer
+    return _with(state, entry=fact.entry, entry_full=False, silences=0, owed=owed, pressed=fact.digits, keyed_in=None)
 
 
 @_apply.register
@@ -338,12 +427,30 @@ def _(fact: ev.ToolSucceeded, state: CallState) -> CallState:
     running = state.tools.get(fact.tool_call_id)
     told = json.dumps(dict(running.fact.arguments)) if running else ""
     found = (*state.found, (fact.result_preview, told))[-MAX_HEARD:] if fact.result_preview else state.found
-    return _with(state, tools=_without(state.tools, fact.tool_call_id), found=found, at_start=_at_start(state, fact))
+    return _with(
+        state,
+        tools=_without(state.tools, fact.tool_call_id),
+        found=found,
+        at_start=_at_start(state, fact),
+        owed=_owes(fact, state),
+    )
 
 
 @_apply.register
 def _(fact: ev.ToolFailed, state: CallState) -> CallState:
-    return _with(state, tools=_without(state.tools, fact.tool_call_id), at_start=_at_start(state, fact))
+    return _with(
+        state,
+        tools=_without(state.tools, fact.tool_call_id),
+        at_start=_at_start(state, fact),
+        owed=_owes(fact, state),
+    )
+
+
+def _owes(fact: ev.ToolSucceeded | ev.ToolFailed, state: CallState) -> bool:
+    """Whether the model has to say something, now that a tool has ended."""
+    running = state.tools.get(fact.tool_call_id)
+    here = running is not None and running.stay == state.stay and state.agent_id is not None and not state.left
+    return here or state.owed
 
 
 def _at_start(state: CallState, fact: ev.ToolSucceeded | ev.ToolFailed) -> Mapping[str, bool]:

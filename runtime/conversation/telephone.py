@@ -26,10 +26,12 @@ from runtime.variables import find_all
 __all__ = [
     "ask",
     "ask_goodbye",
+    "come_back",
     "end_hold",
     "gave_up",
     "handle",
     "hello_over",
+    "message_left",
     "met_by",
     "on_hold",
     "reopen",
@@ -113,11 +115,16 @@ def _machine(scene: Scene) -> None:
     scene.order(StopSpeaking())
     _leave(scene, "voicemail")
     scene.record(ev.VoicemailDetected)
-    voicemail = scene.workflow.session.voicemail
-    leaves = voicemail is not None and voicemail.action == "leave_message"
-    if leaves and (text := prompts.spoken(scene, scene.workflow.voicemail_text)):
+    if text := message_left(scene):
         scene.order(Say(text, interruptible=False))
     scene.order(HangUp("voicemail"))
+
+
+def message_left(scene: Scene) -> str:
+    """Return what is said to a machine; empty where nothing is."""
+    voicemail = scene.workflow.session.voicemail
+    leaves = voicemail is not None and voicemail.action == "leave_message"
+    return prompts.spoken(scene, scene.workflow.voicemail_text) if leaves else ""
 
 
 # ------------------------------------------------------------ goodbyes
@@ -198,14 +205,19 @@ def _transfer_ended(scene: Scene, signal: ev.TransferEnded) -> None:
         scene.order(HangUp("transferred"))
         return
     scene.record(ev.TransferFailed, **fields, why=signal.why)
-    path = scene.workflow.paths.get(transfer.path_id or "")
-    config = path.config.transfer_call if path else None
-    back = (config.on_failure_agent_id if config else None) or transfer.agent_id or scene.workflow.entry.id
     spoke_meanwhile = scene.state.turn > transfer.turn
-    scene.said.append(wording("not_transferred", scene.workflow.agents[back].language))
-    paths.enter(scene, back, "resume", transfer.path_id)
+    come_back(scene, transfer.path_id, transfer.agent_id or scene.workflow.entry.id)
     if spoke_meanwhile:
         scene.order(AskModel())
+
+
+def come_back(scene: Scene, path_id: str | None, agent_id: str) -> None:
+    """Go on with a caller who was not put through: at the path's agent for that, else at `agent_id`."""
+    path = scene.workflow.paths.get(path_id or "")
+    config = path.config.transfer_call if path else None
+    back = (config.on_failure_agent_id if config else None) or agent_id
+    scene.said.append(wording("not_transferred", scene.workflow.agents[back].language))
+    paths.enter(scene, back, "resume", path_id)
 
 
 # ------------------------------------------------------------ a moment's hold

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Final, Literal
 
-__all__ = ["WORDINGS", "Wording", "wording"]
+__all__ = ["WORDINGS", "ResumingWording", "Wording", "resuming_wording", "wording"]
 
 Wording = Literal[
     "again", "give_up", "no_workflow", "busy", "drained", "time_limit", "not_transferred", "on_hold", "filler"
@@ -70,9 +70,44 @@ WORDINGS: Final[Mapping[str, Mapping[Wording, str]]] = {
     },
 }
 
+ResumingWording = Literal["lost", "parted"]
+
+_RESUMING: Final[Mapping[str, Mapping[ResumingWording, str]]] = {
+    "en": {
+        "lost": "Sorry, I lost you for a moment.",
+        "parted": "Sorry, I lost you for a moment. Goodbye.",
+    },
+    "de": {
+        "lost": "Entschuldigung, ich war kurz weg.",
+        "parted": "Entschuldigung, ich war kurz weg. Auf Wiederhören.",
+    },
+    "fr": {
+        "lost": "Excusez-moi, la liaison a été coupée un instant.",
+        "parted": "Excusez-moi, la liaison a été coupée un instant. Au revoir.",
+    },
+    "es": {
+        "lost": "Disculpe, se ha cortado un momento.",
+        "parted": "Disculpe, se ha cortado un momento. Adiós.",
+    },
+    "it": {
+        "lost": "Mi scusi, è caduta la linea per un attimo.",
+        "parted": "Mi scusi, è caduta la linea per un attimo. Arrivederci.",
+    },
+}
+"""Said by a worker that goes on with a call; no recordings of it are needed, as it has its voices."""
+
 _TAG = re.compile(r"[-_]")
+
+
+def resuming_wording(key: ResumingWording, language: str) -> str:
+    """Return what a caller hears when the call goes on elsewhere."""
+    return _RESUMING.get(_base(language), _RESUMING["en"])[key]
+
+
+def _base(language: str) -> str:
+    return _TAG.split(language)[0].lower()
 
 
 def wording(key: Wording, language: str) -> str:
     """Return what is said in the language of the tag (`de-AT` is `de`)."""
-    return WORDINGS.get(_TAG.split(language)[0].lower(), WORDINGS["en"])[key]
+    return WORDINGS.get(_base(language), WORDINGS["en"])[key]

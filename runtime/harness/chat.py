@@ -29,7 +29,7 @@ class ChatCaller:
     async def begin(self) -> None:
         """Start the call and wait until the first agent has spoken."""
         await self._live.begin()
-        await self._settle()
+        await self.settle()
 
     async def play(self, steps: Iterable[Step]) -> None:
         """Take the steps one by one, each after the agent's answer to the one before; then leave as a caller does."""
@@ -56,17 +56,17 @@ class ChatCaller:
                 self._live.call.stop("caller_hangup")
             case never:
                 assert_never(never)
-        await self._settle()
+        await self.settle()
 
     async def leave(self) -> None:
         """Hang up, unless the call has ended or is about to."""
-        await self._settle()
+        await self.settle()
         self._live.call.stop("caller_hangup")
 
     async def _press(self, keys: str) -> None:
         for key in keys:
             self._live.press(key)
-            await self._settle()
+            await self.settle()
         if self._live.call.state.entry is not None:
             await self._pass(KEYPAD_PAUSE_S)
 
@@ -75,11 +75,11 @@ class ChatCaller:
         while not self.over and (due := self._clock.next_due(seconds)) is not None:
             self._clock.skip(due)
             seconds -= due
-            await self._settle()
+            await self.settle()
         if not self.over:
             self._clock.skip(max(0.0, seconds))
 
-    async def _settle(self) -> None:
+    async def settle(self) -> None:
         """Wait until nobody speaks any more; where the call is ending, until it has ended."""
         await self._live.line.wait_idle()
         while self._live.call.state.transfer is not None and not self.over:

@@ -12,21 +12,11 @@ from typing import assert_never
 from runtime.session.dead_logs import Chunk, read_chunk
 from runtime.session.local_log import LocalLog, Segment
 from runtime.session.records import Record, encode
+from runtime.session.unwritten import Entry, Unwritten
 
 __all__ = ["Backlog", "Entry"]
 
-_CATCH_UP = 200
-
-
-@dataclass(slots=True, eq=False)
-class Entry:
-    """A record on its way to the store. `since` is monotonic seconds; `segment` is None while only memory has it."""
-
-    record: Record
-    since: float
-    segment: Segment | None = None
-    done: bool = False
-    lost: bool = False
+_MEMORY_BYTES = 64 * 1024 * 1024
 
 
 @dataclass(slots=True, eq=False)
@@ -43,11 +33,20 @@ class _Stretch:
 class Backlog:
     """The queue between the calls, which put, and the writer, which takes and settles. One event loop.
 
-    `memory` is how many records may be held in memory that the disk has as well; those that the disk refused are
-    held however many they are. `report(code, message)` hears of `log_unreadable`.
+    `memory` is how many records may be held in memory that the disk has as well, `memory_bytes` how much of what the disk
+    refused before calls that have ended give up theirs (`Unwritten`). `report(code, message)` hears of `log_unreadable`
+    and `events_given_up`.
     """
 
-    def __init__(self, log: LocalLog, *, memory: int, wake_at: int, report: Callable[[str, str], None]) -> None:
+    def __init__(
+        self,
+        log: LocalLog,
+        *,
+        memory: int,
+        wake_at: int,
+        report: Callable[[str, str], None],
+        memory_bytes: int = _MEMORY_BYTES,
+    ) -> None:
         self._log = log
         self._memory = memory
         self._wake_at = wake_at
@@ -55,7 +54,7 @@ class Backlog:
         self._items: deque[Entry | _Stretch] = deque()
         self._taken: list[Entry] = []
         self._held = 0
-        self._unwritten: deque[tuple[Entry, bytes]] = deque()
+        self._unwritten = Unwritten(memory_bytes, report)
         self._waiting: list[tuple[int, asyncio.Future[None]]] = []
         self.total = 0
         self.depth = 0
@@ -67,6 +66,11 @@ class Backlog:
         """Age in seconds of the oldest record that is not stored; 0 when all are."""
         oldest = next(iter(self._taken), None) or next(iter(self._items), None)
         return time.monotonic() - oldest.since if oldest is not None else 0.0
+
+    @property
+    def in_memory_only(self) -> bool:
+        """Whether the disk has refused something that it has not taken since."""
+        return bool(self._unwritten)
 
     def put(self, record: Record) -> None:
         """Write the record to the local log and queue it. Raises `ValueError` where it cannot be JSON."""
@@ -81,14 +85,7 @@ class Backlog:
 
     def catch_up(self) -> None:
         """Write to the log what memory alone holds, now that the disk may take it again."""
-        for _ in range(min(len(self._unwritten), _CATCH_UP)):
-            entry, line = self._unwritten[0]
-            if not entry.done:
-                place = self._log.append(line)
-                if place is None:
-                    return
-                entry.segment = place.segment
-            self._unwritten.popleft()
+        self._unwritten.write_to(self._log)
 
     async def take(self, limit: int) -> list[Entry]:
         """Return the oldest records that are not settled, at most `limit`; the same again until all are settled."""
@@ -131,7 +128,7 @@ class Backlog:
             self.catch_up()
         place = None if self._unwritten else self._log.append(line)
         if place is None:
-            self._unwritten.append((entry, line))
+            self._unwritten.add(entry, line)
         elif self._held >= self._memory:
             self._extend(place.segment, place.offset, len(line), entry.since)
             return
@@ -152,6 +149,7 @@ class Backlog:
         while len(self._taken) < limit and self._items and isinstance(entry := self._items[0], Entry):
             self._items.popleft()
             self._held -= 1
+            entry.taken = True
             self._taken.append(entry)
 
     async def _take_stretch(self, stretch: _Stretch, limit: int) -> None:

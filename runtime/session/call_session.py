@@ -87,7 +87,7 @@ class _Timer:
 
 
 class CallSession:
-    """Drives one call. All methods but those that run tools and `ended` are synchronous and belong to one event loop."""
+    """Drives one call; from `state` and `elapsed_ms` on where it has begun elsewhere. All methods but those that run tools and `ended` are synchronous and belong to one event loop."""
 
     def __init__(  # noqa: PLR0913 - the parts of a call, each by name
         self,
@@ -99,6 +99,7 @@ class CallSession:
         encrypt: Callable[[str], str],
         workspace: Mapping[str, str] | None = None,
         state: CallState | None = None,
+        elapsed_ms: int = 0,
     ) -> None:
         self.workflow = workflow
         self.workspace = dict(workspace or {})
@@ -107,13 +108,14 @@ class CallSession:
         self.tools = tools
         self._encrypt = encrypt
         self._state = state or CallState()
-        self._started_at = clock.monotonic()
+        self._started_at = clock.monotonic() - elapsed_ms / 1000
         self._line: Line | None = None
         self._timers: dict[str, TimerHandle] = {}
         self._waiting: deque[ev.Signal] = deque()
         self._busy = False
         self._done = asyncio.Event()
         self._end: ev.CallEnded | None = None
+        self._kept = 0
         self._cost: float | None = None
         self._watchers: list[Callable[[CallState], None]] = []
         self._waiters: list[asyncio.Future[None]] = []
@@ -257,7 +259,7 @@ class CallSession:
         return await self._runs.run(tool, function, tool_call_id, arguments, stay)
 
     async def run_on_start(self) -> None:
-        """Run what the session does before its first agent speaks; the call has begun."""
+        """Run what the session does before its first agent speaks, and has not done yet; the call has begun."""
         await self._runs.start()
 
     def interrupt_tools(self) -> None:
@@ -269,6 +271,16 @@ class CallSession:
         self._to_line(command)
 
     # ------------------------------------------------------------ the end
+
+    def checkpoint(self, text: Callable[[], str]) -> None:
+        """Keep `text()` (`recovery.checkpoint_text`) as what the call is resumed from, beside the events so far.
+
+        Only of a call that has an owner, and once for each event that is the newest.
+        """
+        state = self._state
+        if self.log.row.worker_id is not None and not state.ending and state.seq > self._kept:
+            self._kept = state.seq
+            self.log.checkpoint(self._encrypt(text()))
 
     def stop(self, reason: ev.Reason, status: ev.Status = "completed") -> None:
         """End the call, whatever it is doing. Idempotent."""

@@ -12,7 +12,7 @@ from pathlib import Path
 from runtime.session.local_log import take_lock
 from runtime.session.records import Record, decode
 
-__all__ = ["Chunk", "DeadLog", "dead_logs", "held", "read_chunk"]
+__all__ = ["Chunk", "DeadLog", "dead_logs", "files_of", "held", "read_chunk"]
 
 _SEGMENT = re.compile(r"^(?P<name>.+)\.\d{6}\.ndjson$")
 _PIECE = 256 * 1024
@@ -61,7 +61,10 @@ def read_chunk(path: Path, start: int, limit: int) -> Chunk:
 
 
 def dead_logs(folder: Path) -> list[DeadLog]:
-    """Return the logs in `folder`, the oldest first; whether their process is dead, `held` tells."""
+    """Return the logs in `folder`, the oldest first; whether their process is dead, `held` tells.
+
+    What is found of one that still lived then is not all it wrote: `files_of` tells that once its lock is held.
+    """
     for path in folder.glob("*.new"):
         _forget_stillborn(path)
     # A process may die between its lock and its first record: such a log has no files.
@@ -70,6 +73,11 @@ def dead_logs(folder: Path) -> list[DeadLog]:
         if match := _SEGMENT.match(path.name):
             found.setdefault(match["name"], []).append(path)
     return [DeadLog(name, tuple(found[name])) for name in sorted(found)]
+
+
+def files_of(folder: Path, name: str) -> list[Path]:
+    """Return the files of the log of this name, oldest first."""
+    return [path for path in sorted(folder.glob(f"{name}.*.ndjson")) if _SEGMENT.match(path.name)]
 
 
 def _forget_stillborn(path: Path) -> None:
@@ -89,12 +97,12 @@ def held(folder: Path, log: DeadLog) -> Iterator[bool]:
     path = folder / f"{log.name}.lock"
     try:
         fd = take_lock(path)
-    except BlockingIOError:
+    except (BlockingIOError, FileNotFoundError):  # the latter: another has just finished with it
         yield False
         return
     try:
         yield True
-        if not any(file.exists() for file in log.paths):
+        if not files_of(folder, log.name):
             path.unlink(missing_ok=True)
     finally:
         os.close(fd)

@@ -11,9 +11,11 @@ from typing import Any
 
 from runtime.errors import StoreUnreachable
 from runtime.session.backlog import Entry
+from runtime.session.fleet_ports import CheckpointRow
 from runtime.session.local_log import private_folder
 from runtime.session.ports import CallRow, EventRow, Store
 from runtime.session.records import Closed, Opened, encode, name_of
+from runtime.session.unwritten import session_of
 
 __all__ = ["Delivery", "RefusedFile"]
 
@@ -48,8 +50,8 @@ class RefusedFile:
 class _Way:
     """How one record reaches the store by itself: as it is, and as what can stand in for it."""
 
-    as_it_is: Callable[[], Awaitable[None]]
-    stand_in: Callable[[str], Awaitable[None]]
+    as_it_is: Callable[[], Awaitable[object]]
+    stand_in: Callable[[str], Awaitable[object]]
 
 
 class Delivery:
@@ -78,13 +80,28 @@ class Delivery:
         self.refused = 0
 
     async def deliver(self, entries: Sequence[Entry]) -> None:
-        """Send what is not done: openings, then all events in one batch, then closings.
+        """Send what is not done: openings, then all events in one batch, each call's newest checkpoint, then closings.
 
         Raises `StoreUnreachable` when the store is away or silent for too long; what was sent is marked by then.
         """
         left = [entry for entry in entries if not entry.done]
-        for kind in (Opened, EventRow, Closed):
+        for kind in (Opened, EventRow):
             await self._send([entry for entry in left if type(entry.record) is kind])
+        await self._save_checkpoints([entry for entry in left if isinstance(entry.record, CheckpointRow)])
+        await self._send([entry for entry in left if isinstance(entry.record, Closed)])
+
+    async def _save_checkpoints(self, entries: list[Entry]) -> None:
+        """Only the newest of each call; one that the store refuses is dropped, as the next one takes its place."""
+        newest = {entry.record.session_id: entry.record for entry in entries if isinstance(entry.record, CheckpointRow)}
+        rows = [row for row in newest.values() if row.session_id not in self._hopeless]
+        try:
+            if rows:
+                await self._ask(self._store.save_checkpoints(rows))
+        except _Refused as refusal:
+            kind = str(refusal).partition(":")[0]
+            self._report("checkpoint_refused", f"The store refused {len(rows)} checkpoints of calls ({kind}).")
+        for entry in entries:
+            entry.done = True
 
     async def _send(self, entries: list[Entry]) -> None:
         """Entries of one kind: events together, halved until the refused one stands alone; rows of calls one by one."""
@@ -125,11 +142,11 @@ class Delivery:
                 continue
             self._set_aside(entry, reason)
             return
-        self._hopeless.add(_session_of(entry))
+        self._hopeless.add(session_of(entry.record))
         self._set_aside(entry, reason)
 
     def _without_hope(self, entry: Entry) -> bool:
-        session_id = _session_of(entry)
+        session_id = session_of(entry.record)
         if session_id not in self._hopeless:
             return False
         self._set_aside(entry, "an earlier record of its session was refused")
@@ -142,12 +159,14 @@ class Delivery:
         match record:
             case EventRow():
                 return _Way(lambda: store.append([record]), lambda why: store.append([_stand_in(record, why)]))
+            case CheckpointRow():
+                return _Way(lambda: store.save_checkpoints([record]), lambda _: store.save_checkpoints([]))
             case Opened(row):
                 return _Way(lambda: store.open_call(row), lambda _: store.open_call(_bare(row)))
             case Closed(row):
                 return _Way(lambda: store.close_call(row), lambda _: store.close_call(_bare(row)))
 
-    async def _ask(self, sending: Awaitable[None]) -> None:
+    async def _ask(self, sending: Awaitable[object]) -> None:
         try:
             async with asyncio.timeout(self._send_timeout_s):
                 await sending
@@ -171,11 +190,6 @@ class Delivery:
             where = f"it could not be kept in {self._file.path} ({error}), so its log file stays"
         # A driver's message may quote the row: it goes to the file, which is private, and not to the log.
         self._report("row_refused", f"The store refused {name_of(entry.record)} ({kind}); {where}.")
-
-
-def _session_of(entry: Entry) -> str:
-    record = entry.record
-    return record.session_id if isinstance(record, EventRow) else record.row.id
 
 
 def _bare(row: CallRow) -> CallRow:

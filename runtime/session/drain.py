@@ -4,29 +4,35 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeAlias
 
 import structlog
 
 from runtime.errors import NotFound
 from runtime.session.backlog import Entry
-from runtime.session.dead_logs import DeadLog, dead_logs, held, read_chunk
+from runtime.session.dead_logs import dead_logs, files_of, held, read_chunk
 from runtime.session.delivery import Delivery, RefusedFile
 from runtime.session.lost_calls import ending_of
-from runtime.session.ports import EventRow, Store
-from runtime.session.records import Closed, Record
+from runtime.session.ports import CallRow, EventRow, Store
+from runtime.session.records import Closed, Opened, Record
+from runtime.session.unwritten import session_of
 
-__all__ = ["DrainReport", "drain"]
+__all__ = ["DrainReport", "Ends", "drain", "ends_always"]
 
 _BATCH = 1000
+
+Ends: TypeAlias = Callable[[CallRow], Awaitable[bool]]
+"""Whether a call that its process did not end, as it stands in the store, is lost; False leaves it to who takes it over."""
+
 _log = structlog.get_logger("event_log")
 
 
 @dataclass(frozen=True, slots=True)
 class DrainReport:
-    """What was found in files of dead processes, and done about it."""
+    """What was found in files of dead processes, and done about it; `left` are calls whose end is somebody else's."""
 
     files: int = 0
     calls: int = 0
@@ -34,23 +40,32 @@ class DrainReport:
     closed_as_lost: int = 0
     refused: int = 0
     damaged: int = 0
+    left: int = 0
+
+
+async def ends_always(_: CallRow) -> bool:
+    """Return True: nobody takes calls over."""
+    return True
 
 
 def _warn(code: str, message: str) -> None:
     _log.warning(code, message=message)
 
 
-async def drain(folder: Path, store: Store, *, report: Callable[[str, str], None] = _warn) -> DrainReport:
+async def drain(
+    folder: Path, store: Store, *, report: Callable[[str, str], None] = _warn, ends: Ends = ends_always
+) -> DrainReport:
     """Send what dead processes left in `folder`, oldest first; logs of living processes are not touched.
 
-    A call that did not end gets its `call_ended` (dropped, worker_lost) and its row is closed. Doing it twice, or at
-    once with another process, changes nothing. Raises `StoreUnreachable`: what was not sent stays for the next time.
+    A call that did not end gets its `call_ended` (dropped, worker_lost) and its row is closed, where `ends` says so. Doing
+    it twice, or at once with another process, changes nothing. Raises `StoreUnreachable`: what was not sent stays for the
+    next time; and `OSError` where a file cannot be read.
     """
-    work = _Drain(store, Delivery(store, RefusedFile(folder), report=report), report)
+    work = _Drain(store, Delivery(store, RefusedFile(folder), report=report), report, ends)
     for log in await asyncio.to_thread(dead_logs, folder):
         with held(folder, log) as ours:
             if ours:
-                await work.drain(log)
+                await work.drain(await asyncio.to_thread(files_of, folder, log.name))
     return work.result()
 
 
@@ -59,20 +74,28 @@ class _Drain:
     store: Store
     delivery: Delivery
     report: Callable[[str, str], None]
+    ends: Ends
     sessions: set[str] = field(default_factory=set)
     files: int = 0
     events: int = 0
     closed_as_lost: int = 0
     damaged: int = 0
+    left: int = 0
+    epochs: dict[str, int] = field(default_factory=dict)
 
     def result(self) -> DrainReport:
         return DrainReport(
-            self.files, len(self.sessions), self.events, self.closed_as_lost, self.delivery.refused, self.damaged
+            self.files,
+            len(self.sessions),
+            self.events,
+            self.closed_as_lost,
+            self.delivery.refused,
+            self.damaged,
+            self.left,
         )
 
-    async def drain(self, log: DeadLog) -> None:
+    async def drain(self, paths: list[Path]) -> None:
         open_calls: dict[str, int] = {}
-        paths = [path for path in log.paths if path.exists()]
         for path in paths:
             damaged = await self._send_file(path, open_calls)
             if path is paths[-1]:  # each file begins with the calls still open: only the last tells which never ended
@@ -96,23 +119,31 @@ class _Drain:
         await self.delivery.deliver([Entry(record, time.monotonic()) for record in records])
 
     def _note(self, record: Record, open_calls: dict[str, int]) -> None:
-        session_id = record.session_id if isinstance(record, EventRow) else record.row.id
+        session_id = session_of(record)
         self.sessions.add(session_id)
         if isinstance(record, Closed):
             open_calls.pop(session_id, None)
         elif isinstance(record, EventRow):
             self.events += 1
             open_calls[session_id] = record.seq
-        else:
+            self.epochs[session_id] = record.epoch
+        elif isinstance(record, Opened):
             open_calls.setdefault(session_id, 0)
+            self.epochs[session_id] = record.row.epoch
 
     async def _end(self, session_id: str, last_seq: int) -> None:
         try:
             row = await self.store.call(session_id)
         except NotFound:  # the store refused it: reported and set aside
             return
+        if row.epoch > self.epochs[session_id]:  # another worker has taken the call
+            return
         events = await self.store.events(session_id)
         if row.status != "active" or _goes_on_elsewhere(events, last_seq):
+            return
+        ended = bool(events) and events[-1].event_type == "call_ended"  # only its row is still to be closed
+        if not ended and not await self.ends(row):
+            self.left += 1
             return
         ending = ending_of(row, events)
         await self._send([*ending.events, Closed(ending.row)])

@@ -14,10 +14,14 @@ from pathlib import Path
 from typing import NamedTuple
 from uuid import uuid4
 
+from runtime.session.log_bounds import MAX_BYTES, DiskBound
+
 __all__ = ["LocalLog", "Place", "Segment", "private_folder", "process_name", "take_lock"]
 
 SEGMENT_BYTES = 16 * 1024 * 1024
 _RETRY_S = 0.25
+# A disk that stands still lets a few seconds' writes into its cache and then holds whoever writes: its syncs tell it earlier.
+_STALLED_S = 2.0
 _MODE = 0o600
 # A disk that lies about its space, a limit of ours, a read-only mount: all are answered in the same way.
 _SHORT_WRITE = errno.ENOSPC
@@ -76,7 +80,8 @@ class LocalLog:
     """The files of this process in `folder`. Made and used on one event loop; nothing here waits for a sync.
 
     `heads` gives the lines that each new file begins with, so that no file needs an earlier one. `report(code,
-    message)` is called once when the disk refuses (`log_unwritable`, `log_unsynced`).
+    message)` is called once when the disk refuses (`log_unwritable`, `log_unsynced`). A disk whose sync has not returned for
+    two seconds is as one that refuses. `bound` says how full the folder is.
     """
 
     def __init__(
@@ -86,12 +91,15 @@ class LocalLog:
         heads: Callable[[], Iterable[bytes]],
         report: Callable[[str, str], None],
         segment_bytes: int = SEGMENT_BYTES,
+        max_bytes: int = MAX_BYTES,
     ) -> None:
         self._folder = folder
         self._heads = heads
         self._report = report
         self._segment_bytes = segment_bytes
         self._name = process_name()
+        self.bound = DiskBound(folder, self._name, max_bytes, report)
+        self._syncing: float | None = None
         self._index = 0
         self._lock: int | None = None
         self._current: Segment | None = None
@@ -107,12 +115,15 @@ class LocalLog:
         if self._refused and time.monotonic() < self._retry_at:
             return None
         try:
+            self._check_that_it_answers()
             segment = self._writable()
+            self.bound.check(len(line))
             place = Place(segment, segment.append(line))
         except OSError as error:
             self._failed(error)
             return None
         self._refused = False
+        self.bound.own += len(line)
         self._dirty.add(segment)
         segment.pending += 1
         return place
@@ -128,15 +139,21 @@ class LocalLog:
         if not self._dirty and not self._trash:
             return
         try:
-            work = asyncio.get_running_loop().run_in_executor(None, self._chores().do)
-            try:
-                await asyncio.shield(work)
-            except asyncio.CancelledError:
-                await asyncio.wait({work})
-                work.exception()  # told or not, it has been looked at
-                raise
+            await self._sync()
         except OSError as error:
             self._report("log_unsynced", f"The event log in {self._folder} could not be brought to the disk: {error}.")
+
+    async def _sync(self) -> None:
+        work = asyncio.get_running_loop().run_in_executor(None, self._chores().do)
+        self._syncing = time.monotonic()
+        try:
+            await asyncio.shield(work)
+        except asyncio.CancelledError:
+            await asyncio.wait({work})
+            work.exception()  # told or not, it has been looked at
+            raise
+        finally:
+            self._syncing = None
 
     async def close(self, *, discard: bool) -> None:
         """Let go of the files; `discard` deletes those that hold nothing unstored, the others wait for the next start."""
@@ -167,11 +184,15 @@ class LocalLog:
         self._trash = []
         return chores
 
+    def _check_that_it_answers(self) -> None:
+        if self._syncing is not None and time.monotonic() - self._syncing > _STALLED_S:
+            raise TimeoutError(errno.ETIMEDOUT, f"the disk has not answered for {_STALLED_S:.0f} s")
+
     def _writable(self) -> Segment:
         current = self._current
         if current is None or current.finished:
             return self._begin()
-        if current.size >= self._segment_bytes:
+        if current.size >= min(self._segment_bytes, self.bound.share):
             return self._rotated(current)
         return current
 
@@ -193,11 +214,13 @@ class LocalLog:
         segment = Segment(path, os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_APPEND, _MODE))
         try:
             for line in self._heads():
+                self.bound.check(segment.size + len(line))
                 segment.append(line)
         except OSError:
             os.close(segment.fd)
             path.unlink()
             raise
+        self.bound.own += segment.size
         self._segments.add(segment)
         self._current = segment
         self._begun = True
@@ -208,6 +231,7 @@ class LocalLog:
             return
         self._segments.discard(segment)
         self._dirty.discard(segment)
+        self.bound.own -= segment.size
         os.close(segment.fd)
         self._trash.append(segment.path)
 
@@ -217,8 +241,8 @@ class LocalLog:
             self._refused = True
             self._report(
                 "log_unwritable",
-                f"The event log in {self._folder} cannot be written ({error}); calls go on from memory. "
-                "Free space there, or point PATCHBAY_HOME to another disk.",
+                f"The event log in {self._folder} cannot be written ({error.strerror or error}); calls go on from memory. "
+                "Free space there, raise PATCHBAY_LOG_MAX_MB, or point PATCHBAY_HOME to another disk.",
             )
 
 
@@ -240,7 +264,8 @@ def take_lock(path: Path) -> int:
     in between, another process would take it for the lock of a dead one.
     """
     fresh = path.with_suffix(f".{uuid4().hex[:8]}.new")
-    fd = os.open(path if path.exists() else fresh, os.O_CREAT | os.O_RDWR, _MODE)
+    # To read is enough to lock, and asks nothing of the disk.
+    fd = os.open(path, os.O_RDONLY) if path.exists() else os.open(fresh, os.O_CREAT | os.O_RDWR, _MODE)
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         if fresh.exists():

@@ -39,7 +39,7 @@ def ending_of(row: CallRow, events: Sequence[EventRow]) -> Ending:
         return Ending((), _closed(row, last.payload, last.occurred_at))
     missing = [_failed(started, last) for started in _unfinished(events)]
     missing.append(_call_ended(events))
-    numbered = tuple(replace(event, seq=last.seq + 1 + index) for index, event in enumerate(missing))
+    numbered = tuple(replace(event, seq=last.seq + 1 + index, epoch=row.epoch) for index, event in enumerate(missing))
     return Ending(numbered, _closed(row, numbered[-1].payload, last.occurred_at))
 
 

@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from runtime.errors import StoreUnreachable
+from runtime.session.fleet_ports import Fleet
 from runtime.session.outbox_ports import Outbox
 
 if TYPE_CHECKING:  # the rules take half a second to import, and a command that only reads rows needs none of them
@@ -101,7 +102,8 @@ class WorkspaceVariableRow:
 class CallRow:
     """A `call_session` row. Times are aware UTC datetimes; `cost` is in the price table's currency or null.
 
-    `analysis` is what `stored_analysis` makes (`runtime.session.analysis`), None before the call was analysed.
+    `analysis` is what `stored_analysis` makes (`runtime.session.analysis`), None before the call was analysed. `epoch`
+    counts the call's owners (`runtime.session.fleet_ports.Lease`): who writes the row names its own.
     """
 
     id: str
@@ -124,6 +126,7 @@ class CallRow:
     cost: float | None = None
     variables: Mapping[str, Json] = field(default_factory=dict)
     analysis: Mapping[str, Json] | None = None
+    epoch: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +134,8 @@ class EventRow:
     """A `session_event` row as it leaves the call.
 
     `payload` holds `•••` where a value is sensitive; `secret` is the Fernet token (str) of a JSON object
-    `{payload key: real value}` that goes to `call_secret` while the call runs, or None.
+    `{payload key: real value}` that goes to `call_secret` while the call runs, or None. `epoch` is that of the call's
+    owner who wrote it.
     """
 
     session_id: str
@@ -142,6 +146,7 @@ class EventRow:
     agent_id: str | None
     occurred_at: datetime
     secret: str | None = None
+    epoch: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,7 +233,7 @@ class NotNotified(StoreUnreachable):
     """The store answers, but what it has to tell by itself does not arrive: changes have to be asked for."""
 
 
-class Store(Outbox, Protocol):
+class Store(Outbox, Fleet, Protocol):
     """Where workflows are read from and events go to. Every method raises `StoreUnreachable` when the store is away.
 
     A method that reads one thing by name or id raises `NotFound` (naming what there is) where it does not exist.
@@ -301,18 +306,22 @@ class Store(Outbox, Protocol):
         ...
 
     async def open_call(self, row: CallRow) -> None:
-        """Insert the `call_session` row; a row that is there already stays as it is."""
+        """Insert the `call_session` row, with its first lease where it names a worker; one that is there stays as it is."""
         ...
 
     async def append(self, events: Sequence[EventRow]) -> None:
         """Insert one batch, of any number of sessions, in one statement; rows that are there already are left alone.
 
-        The `call_session` rows exist. Secrets go to `call_secret`; the batch is atomic.
+        The `call_session` rows exist. Secrets go to `call_secret`; the batch is atomic. Events of an earlier owner than
+        the session's go to `late_event`, unless they were stored before the next owner took the call.
         """
         ...
 
-    async def close_call(self, row: CallRow) -> None:
-        """Write ended_at, status, end_reason, variables, answered_at and cost, and delete the call's secrets. Idempotent."""
+    async def close_call(self, row: CallRow) -> bool:
+        """Write ended_at, status, end_reason, variables, answered_at and cost; the call's secrets, lease and checkpoint go.
+
+        Idempotent. False, and nothing changed, where a later owner than `row.epoch` has the call: there is nothing to do.
+        """
         ...
 
     async def save_analysis(self, session_id: str, analysis: Mapping[str, Json]) -> None:
@@ -461,6 +470,10 @@ class ToolRunner(Protocol):
 
     def is_mocked(self, tool: CompiledTool, function: str | None = None) -> bool:
         """Whether results of a test stand in for the tool, or for this function of it."""
+        ...
+
+    def is_repeatable(self, tool: CompiledTool, arguments: Mapping[str, Json]) -> bool:
+        """Whether a run of which nobody knows the end may be made once more."""
         ...
 
     def faults(self, tool: CompiledTool, function: str, arguments: Mapping[str, Json]) -> str:

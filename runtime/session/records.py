@@ -1,4 +1,4 @@
-"""What the local log holds: the opening, the events and the closing of calls, one line of JSON with its checksum each."""
+"""What the local log holds: the opening, the events, the checkpoints and the closing of calls, one line of JSON with its checksum each."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any, TypeAlias, assert_never
 
 from pydantic_core import PydanticSerializationError, from_json, to_json
 
+from runtime.session.fleet_ports import CheckpointRow
 from runtime.session.ports import CallRow, EventRow
 
 __all__ = ["Closed", "Opened", "Record", "decode", "encode", "name_of"]
@@ -29,11 +30,12 @@ class Closed:
     row: CallRow
 
 
-Record: TypeAlias = Opened | EventRow | Closed
+Record: TypeAlias = Opened | EventRow | CheckpointRow | Closed
 
 _TAIL = len(b',"crc":"00000000"}')
 _CALL_FIELDS = frozenset(field.name for field in fields(CallRow))
 _EVENT_FIELDS = frozenset(field.name for field in fields(EventRow))
+_CHECKPOINT_FIELDS = frozenset(field.name for field in fields(CheckpointRow))
 _CALL_TIMES = ("started_at", "answered_at", "ended_at")
 
 
@@ -68,6 +70,8 @@ def name_of(record: Record) -> str:
             return f"the closing of session {row.id}"
         case EventRow():
             return f"event {record.seq} ({record.event_type}) of session {record.session_id}"
+        case CheckpointRow():
+            return f"the checkpoint at event {record.seq} of session {record.session_id}"
         case _:
             assert_never(record)
 
@@ -84,8 +88,11 @@ def _plain(record: Record) -> dict[str, Any]:
                 "agent_id": record.agent_id,
                 "occurred_at": record.occurred_at,
                 "secret": record.secret,
+                "epoch": record.epoch,
                 "payload": record.payload,
             }
+        case CheckpointRow():
+            return {"kind": "checkpoint"} | {name: getattr(record, name) for name in _CHECKPOINT_FIELDS}
         case Opened(row):
             return {"kind": "open", "row": _plain_call(row)}
         case Closed(row):
@@ -109,6 +116,8 @@ def _record(line: dict[str, Any]) -> Record | None:
     match line["kind"]:
         case "event":
             return _event(line)
+        case "checkpoint":
+            return CheckpointRow(**{name: value for name, value in line.items() if name in _CHECKPOINT_FIELDS})
         case "open":
             return Opened(_call(line["row"]))
         case "close":

@@ -81,6 +81,7 @@ class ToolRuns:
         starting = [
             spawn(self._start(tool, f"start-{index}"), name=f"on_start {tool.function_name}")
             for index, tool in enumerate(tools, 1)
+            if tool.function_name not in self._call.state.at_start  # by a worker that is gone
         ]
         if not starting:
             return

@@ -22,13 +22,14 @@ from runtime.session.ports import (
 from runtime.store import faults
 from runtime.store.memory_after_call import AfterCalls
 from runtime.store.memory_analysis import Analyses
+from runtime.store.memory_fleet import Fleets
 from runtime.store.memory_numbers import Numbers
 from runtime.store.memory_tables import kept
 
 __all__ = ["MemoryStore"]
 
 
-class MemoryStore(AfterCalls, Analyses, Numbers):
+class MemoryStore(AfterCalls, Analyses, Fleets, Numbers):
     """A `Store` that forgets. While `away` is true every method raises `StoreUnreachable`."""
 
     async def ensure_organization(self, name: str) -> OrganizationRow:
@@ -130,6 +131,7 @@ class MemoryStore(AfterCalls, Analyses, Numbers):
         if row.id not in self._calls:
             self._calls[row.id] = replace(row, variables=json.loads(_content(row.variables)))
             self._events[row.id] = {}
+            self._first_lease(row)
 
     async def append(self, events: Sequence[EventRow]) -> None:
         self._reach()
@@ -138,11 +140,16 @@ class MemoryStore(AfterCalls, Analyses, Numbers):
                 raise PatchbayError(f"The database does not take this: there is no session '{event.session_id}'.")
         kept = [replace(event, payload=json.loads(_content(event.payload))) for event in events]
         for event in kept:
+            if self._late(event):
+                continue
+            self._heard[event.session_id] = _now()
             secret = event.secret if self._calls[event.session_id].ended_at is None else None
             self._events[event.session_id].setdefault(event.seq, replace(event, secret=secret))
 
-    async def close_call(self, row: CallRow) -> None:
+    async def close_call(self, row: CallRow) -> bool:
         open_row = await self.call(row.id)
+        if row.epoch < open_row.epoch:
+            return False
         self._calls[row.id] = replace(
             open_row,
             ended_at=row.ended_at or open_row.ended_at or _now(),
@@ -154,6 +161,8 @@ class MemoryStore(AfterCalls, Analyses, Numbers):
         )
         self._remember_after_call(self._calls[row.id])
         self._events[row.id] = {seq: replace(event, secret=None) for seq, event in self._events[row.id].items()}
+        self._forget_lease(row.id)
+        return True
 
     async def call(self, session_id: str) -> CallRow:
         self._reach()

@@ -18,12 +18,13 @@ from runtime.store import faults, queries, rows
 from runtime.store.pool import Connection
 from runtime.store.postgres_after_call import AfterCalls
 from runtime.store.postgres_analysis import Analyses
+from runtime.store.postgres_fleet import Fleets
 from runtime.store.postgres_numbers import Numbers, workflow_id_of
 
 __all__ = ["PostgresStore"]
 
 
-class PostgresStore(AfterCalls, Analyses, Numbers):
+class PostgresStore(AfterCalls, Analyses, Fleets, Numbers):
     """A `Store` on the database of `url`. Connects at the first use, and again after a connection was lost."""
 
     async def ensure_organization(self, name: str) -> OrganizationRow:
@@ -99,20 +100,11 @@ class PostgresStore(AfterCalls, Analyses, Numbers):
             columns = rows.event_columns(events)
             await self.run(lambda connection: connection.execute(queries.APPEND, *columns))
 
-    async def close_call(self, row: CallRow) -> None:
-        variables = rows.as_json(dict(row.variables))
-        found = await self.fetch(
-            queries.CALL_CLOSE,
-            rows.as_uuid(row.id),
-            row.ended_at,
-            row.status,
-            row.end_reason,
-            variables,
-            row.answered_at,
-            row.cost,
-        )
+    async def close_call(self, row: CallRow) -> bool:
+        found = await self.fetch(queries.CALL_CLOSE, *rows.close_arguments(row))
         if not found:
             raise faults.no_call(row.id)
+        return bool(found[0][0])
 
     async def call(self, session_id: str) -> CallRow:
         found = await self.fetch(queries.CALL, rows.as_uuid(session_id))

@@ -90,45 +90,67 @@ select
 """  # noqa: S608 - our own constant
 NOTIFY = "select pg_notify($1, $2)"
 
+# Whoever opens a call that runs on a worker owns it: its first beat is due long before the lease runs out.
 CALL_OPEN = """
-insert into public.call_session (id, organization_id, workflow_version_id, channel, direction, is_test, started_at, external_session_id,
-  from_number, to_number, worker_id, runtime_version, room, answered_at, ended_at, status, end_reason, cost, variables)
-values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19::text::jsonb)
-on conflict (id) do nothing
+with opened as (
+  insert into public.call_session (id, organization_id, workflow_version_id, channel, direction, is_test, started_at, external_session_id,
+    from_number, to_number, worker_id, runtime_version, room, answered_at, ended_at, status, end_reason, cost, variables, epoch)
+  values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19::text::jsonb, $20)
+  on conflict (id) do nothing
+  returning id, organization_id, worker_id, epoch, room, ended_at
+)
+insert into public.call_lease (session_id, organization_id, worker_id, epoch, leased_until, room)
+select id, organization_id, worker_id, epoch, now() + interval '5 seconds', room
+from opened where worker_id is not null and ended_at is null
 """
+# The lease is locked before its session, as a take-over does: the other way round the two would wait for each other.
 CALL_CLOSE = """
-update public.call_session
-set ended_at = coalesce($2, ended_at, now()), status = $3, end_reason = $4, variables = $5::text::jsonb, answered_at = $6, cost = $7
-where id = $1 returning id
+with lease as (
+  select session_id from public.call_lease where session_id = $1 for update
+), closed as (
+  update public.call_session
+  set ended_at = coalesce($2, ended_at, now()), status = $3, end_reason = $4, variables = $5::text::jsonb, answered_at = $6, cost = $7
+  where id = $1 and epoch <= $8 and (select count(*) from lease) >= 0 returning id
+)
+select exists (select from closed) as closed from public.call_session where id = $1
 """
 CALL_ANALYSIS = "update public.call_session set analysis = $2::text::jsonb where id = $1 returning id"
 _CALL = """
 select id, organization_id, workflow_version_id, channel, direction, is_test, started_at, external_session_id, from_number, to_number,
-       worker_id, runtime_version, room, answered_at, ended_at, status, end_reason, cost::float8 as cost, variables, analysis
+       worker_id, runtime_version, room, answered_at, ended_at, status, end_reason, cost::float8 as cost, variables, analysis, epoch
 from public.call_session
 """
 CALL = _CALL + "where id = $1"
 CALLS = _CALL + "where organization_id = $1 and ($3 or not is_test) order by started_at desc, id limit $2"
 
-# Secrets are for calls that run: `for share` waits for a close that is under way, and then finds the call ended.
+# `for share` waits for a take-over or a close that is under way and then finds the next epoch, or the call ended: secrets are for
+# calls that run. In the order of ids, as a take-over locks them. A session that is not there fails by its foreign key.
 APPEND = """
 with given as (
-  select * from unnest($1::uuid[], $2::uuid[], $3::int[], $4::text[], $5::text[], $6::text[], $7::timestamptz[], $8::text[])
-    as g (session_id, organization_id, seq, event_type, payload, agent_id, occurred_at, secret)
-), running as (
-  select s.id from public.call_session s
-  where s.ended_at is null and s.id in (select session_id from given where secret is not null) for share
+  select * from unnest($1::uuid[], $2::uuid[], $3::int[], $4::text[], $5::text[], $6::text[], $7::timestamptz[], $8::text[], $9::int[])
+    as g (session_id, organization_id, seq, event_type, payload, agent_id, occurred_at, secret, epoch)
+), owned as (
+  select id, epoch, ended_at from public.call_session where id in (select session_id from given) order by id for share
 ), secrets as (
   insert into public.call_secret (session_id, seq, ciphertext)
-  select session_id, seq, secret from given where secret is not null and session_id in (select id from running)
+  select g.session_id, g.seq, g.secret from given g join owned o on o.id = g.session_id
+  where g.secret is not null and o.ended_at is null and g.epoch >= o.epoch
+  on conflict do nothing
+), late as (
+  insert into public.late_event (session_id, organization_id, seq, epoch, event_type, payload, agent_id, occurred_at)
+  select g.session_id, g.organization_id, g.seq, g.epoch, g.event_type, g.payload::jsonb, g.agent_id, g.occurred_at
+  from given g join owned o on o.id = g.session_id
+  where g.epoch < o.epoch
+    and not exists (select from public.session_event e where e.session_id = g.session_id and e.seq = g.seq and e.epoch = g.epoch)
   on conflict do nothing
 )
-insert into public.session_event (session_id, organization_id, seq, event_type, payload, agent_id, occurred_at)
-select session_id, organization_id, seq, event_type, payload::jsonb, agent_id, occurred_at from given
+insert into public.session_event (session_id, organization_id, seq, event_type, payload, agent_id, occurred_at, epoch)
+select g.session_id, g.organization_id, g.seq, g.event_type, g.payload::jsonb, g.agent_id, g.occurred_at, g.epoch
+from given g left join owned o on o.id = g.session_id where o.id is null or g.epoch >= o.epoch
 on conflict (session_id, seq) do nothing
 """
 EVENTS = """
-select e.session_id, e.organization_id, e.seq, e.event_type, e.payload, e.agent_id, e.occurred_at, s.ciphertext as secret
+select e.session_id, e.organization_id, e.seq, e.event_type, e.payload, e.agent_id, e.occurred_at, s.ciphertext as secret, e.epoch
 from public.session_event e left join public.call_secret s on s.session_id = e.session_id and s.seq = e.seq
 where e.session_id = $1 order by e.seq
 """

@@ -26,6 +26,7 @@ __all__ = [
     "by_number",
     "call_arguments",
     "call_row",
+    "close_arguments",
     "directory_snapshot",
     "event_columns",
     "event_row",
@@ -128,7 +129,15 @@ def call_arguments(row: CallRow) -> tuple[Any, ...]:
         row.end_reason,
         row.cost,
         as_json(dict(row.variables)),
+        row.epoch,
     )
+
+
+def close_arguments(row: CallRow) -> tuple[Any, ...]:
+    """Return the parameters of `queries.CALL_CLOSE` in its order."""
+    variables = as_json(dict(row.variables))
+    ended = (row.ended_at, row.status, row.end_reason, variables, row.answered_at, row.cost)
+    return as_uuid(row.id), *ended, row.epoch
 
 
 def event_columns(events: Sequence[EventRow]) -> tuple[list[Any], ...]:
@@ -142,6 +151,7 @@ def event_columns(events: Sequence[EventRow]) -> tuple[list[Any], ...]:
         [event.agent_id for event in events],
         [event.occurred_at for event in events],
         [event.secret for event in events],
+        [event.epoch for event in events],
     )
 
 

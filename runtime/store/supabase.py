@@ -8,14 +8,14 @@ from typing import Any
 from runtime.session.ports import OrganizationRow, VersionRow, WorkspaceVariableRow
 from runtime.store import faults
 from runtime.store.supabase_after_call import AfterCalls
-from runtime.store.supabase_calls import Calls
+from runtime.store.supabase_fleet import Fleets
 from runtime.store.supabase_numbers import Numbers
 from runtime.store.supabase_records import as_id, built, built_all
 
 __all__ = ["SupabaseStore"]
 
 
-class SupabaseStore(AfterCalls, Calls, Numbers):
+class SupabaseStore(AfterCalls, Fleets, Numbers):
     """A `Store` on the project at `url`; `key` is its service role's.
 
     `database`, of the same project, takes what comes in bulk and tells of changes; it belongs to whoever opened it.

@@ -48,11 +48,13 @@ class Calls(Api):
         elif events:
             await self.ask("append", events=[as_object(event) for event in events])
 
-    async def close_call(self, row: CallRow) -> None:
+    async def close_call(self, row: CallRow) -> bool:
         if self.database is not None:
-            await self.database.close_call(row)
-        elif not await self.ask("close_call", call=as_object(row) | {"id": as_id(row.id)}):
+            return await self.database.close_call(row)
+        closed = await self.ask("close_call", call=as_object(row) | {"id": as_id(row.id)})
+        if closed is None:
             raise faults.no_call(row.id)
+        return bool(closed)
 
     async def save_analysis(self, session_id: str, analysis: Mapping[str, Any]) -> None:
         if not await self.ask("save_analysis", session_id=as_id(session_id), analysis=dict(analysis)):

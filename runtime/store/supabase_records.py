@@ -7,6 +7,7 @@ from dataclasses import fields
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
+from runtime.session.fleet_ports import CheckpointRow, Lease, WorkerRow
 from runtime.session.outbox_ports import AfterCallRow, DeliveryRow
 from runtime.session.ports import (
     CallRow,
@@ -28,12 +29,15 @@ R = TypeVar(
     "R",
     AfterCallRow,
     CallRow,
+    CheckpointRow,
     DeliveryRow,
     EventRow,
+    Lease,
     NumberRow,
     PublishedRow,
     TestSessionRow,
     VersionRow,
+    WorkerRow,
     WorkflowRow,
     WorkspaceVariableRow,
 )
@@ -48,7 +52,9 @@ def built_all(kind: type[R], records: Sequence[Mapping[str, Json]]) -> list[R]:
     return [built(kind, record) for record in records]
 
 
-def as_object(given: AfterCallRow | CallRow | DeliveryRow | EventRow | TestSessionRow) -> dict[str, Json]:
+def as_object(
+    given: AfterCallRow | CallRow | CheckpointRow | DeliveryRow | EventRow | TestSessionRow | WorkerRow,
+) -> dict[str, Json]:
     """Return the row as a JSON object: times as ISO 8601."""
     return {name: _written(getattr(given, name)) for name in _names(type(given))}
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, AsyncIterable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterable, Iterator, Sequence
 from typing import Any, Protocol
 
 from livekit import rtc
@@ -28,7 +28,7 @@ from runtime.conversation.events import PathAsked, ValuesGiven
 from runtime.conversation.scene import Reply
 from runtime.session.call_session import CallSession
 from runtime.voice.completion import Chunk, Completion, Haste, chunks, faulty_calls
-from runtime.voice.history import is_said, system, without_secrets
+from runtime.voice.history import is_said, saved, system, without_secrets
 from runtime.voice.interruptions import Manners, Microphone
 from runtime.voice.mouth import Mouth, Spokesman
 from runtime.voice.phrases import phrase
@@ -69,8 +69,9 @@ class TurnListener(Spokesman, Protocol):
 class CallAgent(Agent):
     """One for the whole call (docs/decisions/0003-one-livekit-agent.md): a handoff changes what it is, not who listens."""
 
-    def __init__(self, call: CallSession, listener: TurnListener) -> None:
+    def __init__(self, call: CallSession, listener: TurnListener, history: Sequence[llm.ChatItem] = ()) -> None:
         super().__init__(instructions="")
+        self._chat_ctx.items.extend(history)  # given to `Agent`, it would lose the calls of functions of other stays
         self._call = call
         self._listener = listener
         self._stay_tools: list[llm.Tool | llm.Toolset] = []
@@ -84,6 +85,7 @@ class CallAgent(Agent):
         self.completion = Completion()
         self.hint: str | None = None
         self.secret_turns: set[str] = set()
+        self._saved: dict[str, dict[str, Json]] = {}
         self._prompt = prompts.Instructions()
 
     @property
@@ -179,9 +181,13 @@ class CallAgent(Agent):
             self.keep(new_message)
             raise StopResponse
 
-    def keep(self, message: llm.ChatMessage) -> None:
-        """Put a turn into the history that no model is asked to answer."""
-        self._chat_ctx.insert(message)
+    def keep(self, *items: llm.ChatItem) -> None:
+        """Put into the history what no model is asked to answer."""
+        self._chat_ctx.insert(items)
+
+    def saved(self) -> str:
+        """Return the history as a checkpoint's text."""
+        return saved(self._chat_ctx, self.secret_turns, self._saved)
 
     async def llm_node(
         self, chat_ctx: llm.ChatContext, tools: list[llm.Tool], model_settings: ModelSettings

@@ -178,6 +178,8 @@ class Bridge:
 
     def _idle(self) -> None:
         """What was said while the agent could not be interrupted is dropped by LiveKit, and taken up here."""
+        if self.agent is not None:
+            self._call.checkpoint(self.agent.saved)
         if self._heard and self._call.state.agent_id is not None:
             delays = self._node().turn.endpointing
             longest = max(delays.max_delay_s, delays.dictation_delay_s) + GRACE_S

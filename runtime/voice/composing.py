@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
 
 from runtime.addresses import Allowed
-from runtime.session.event_log import EventLog
+from runtime.session.event_log import CallLog, EventLog
 from runtime.session.ports import CallRow, Clock, RunnerOrder, Telephone, ToolRunner, WorkspaceVariableRow
+from runtime.session.recovery import Recovered
 from runtime.voice.live_call import CallPlan
 from runtime.voice.local.heard_words import heard_words
 from runtime.voice.pipeline import Providers
@@ -70,9 +71,12 @@ class Workshop:
     def plan(self, ordered: Ordered, providers: Providers | None = None) -> CallPlan:
         """Return the plan of a call; its row is in the local log on return. Raises PatchbayError as `providers` does."""
         providers = providers or self.providers(ordered)
+        return self._plan(ordered, providers, self.log.open_call(ordered.row))
+
+    def _plan(self, ordered: Ordered, providers: Providers, log: CallLog) -> CallPlan:
         return CallPlan(
             workflow=ordered.workflow,
-            log=self.log.open_call(ordered.row),
+            log=log,
             clock=ordered.clock,
             tools=self._tools(ordered),
             providers=providers,
@@ -84,6 +88,16 @@ class Workshop:
             telephone=ordered.telephone,
             request_id=ordered.request_id,
         )
+
+    def resume_plan(self, recovered: Recovered, ordered: Ordered, providers: Providers | None = None) -> CallPlan:
+        """Return the plan of a call that goes on here; `LiveCall.resume` takes the place of `begin`.
+
+        `ordered.row` is `recovered.row` with what is new of it (worker, epoch, room); its workflow is the version that
+        the call began with. Raises PatchbayError as `providers` does.
+        """
+        providers = providers or self.providers(ordered)
+        log = self.log.open_call(ordered.row, last_seq=recovered.last_seq)
+        return replace(self._plan(ordered, providers, log), recovered=recovered)
 
     def _tools(self, ordered: Ordered) -> ToolRunner:
         return self.runner(

@@ -1,15 +1,23 @@
-"""What a model gets to read of a call: what was said, without instructions of LiveKit's and without what is sensitive."""
+"""What a model gets to read of a call: what was said, without LiveKit's instructions and what is sensitive; and keeping it."""
 
 from __future__ import annotations
 
-from collections.abc import Collection
+import time
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
 
 from livekit.agents import llm
+from pydantic import ValidationError
 
 from runtime.conversation import masking
 from runtime.conversation.scene import Scene
+from runtime.session.recovery import checkpoint_text
 
-__all__ = ["is_said", "system", "without_secrets"]
+__all__ = ["is_said", "restored", "saved", "system", "without_secrets"]
+
+Json = Any
+MOST_ITEMS = 500
+"""More than fit into a checkpoint."""
 
 
 def without_secrets(items: list[llm.ChatItem], scene: Scene, secret_turns: Collection[str]) -> list[llm.ChatItem]:
@@ -55,3 +63,28 @@ def is_said(item: llm.ChatItem) -> bool:
     if item.type == "message":
         return item.role not in {"system", "developer"}
     return item.type in {"function_call", "function_call_output"}
+
+
+def saved(history: llm.ChatContext, secret_turns: Collection[str], known: dict[str, dict[str, Json]]) -> str:
+    """Return what was said as a checkpoint's text: without sound, times and metrics, as the model had it.
+
+    `known` keeps the items as dicts from one time to the next: to make one takes as long as to write ten.
+    """
+    said = [item for item in history.items[-MOST_ITEMS:] if is_said(item)]
+    fresh = [item for item in said if item.id not in known]
+    dicts = llm.ChatContext(fresh).to_dict(exclude_metrics=True)["items"]
+    known.update(zip((item.id for item in fresh), dicts, strict=True))
+    return checkpoint_text([known[item.id] for item in said], sorted(secret_turns))
+
+
+def restored(items: Sequence[Mapping[str, Json]]) -> list[llm.ChatItem] | None:
+    """Return chat items from their dicts, as said just now; None where they are no chat items."""
+    try:
+        history = llm.ChatContext.from_dict({"items": [dict(item) for item in items]})
+    except ValidationError:
+        return None
+    now = time.time()
+    for back, item in enumerate(reversed(history.items), 1):
+        # The clock they were said by may be ahead of ours, and what is said next goes where its time is.
+        item.created_at = now - back / 1000
+    return history.items

@@ -19,11 +19,13 @@ from runtime.conversation.interpreter import advance
 from runtime.session.call_session import CallSession
 from runtime.session.event_log import CallLog
 from runtime.session.ports import Clock, Telephone, ToolRunner
+from runtime.session.recovery import Recovered
 from runtime.voice.agent import CallAgent
 from runtime.voice.bridge import Bridge
 from runtime.voice.line import SessionLine
 from runtime.voice.node_pipeline import NodePipeline, NoPipeline
 from runtime.voice.pipeline import Providers
+from runtime.voice.resuming import elapsed_ms, history_of, in_doubt
 from runtime.voice.spoken import prerender
 from runtime.workflow.graph import Workflow
 
@@ -47,7 +49,7 @@ class CallPlan:
     """What a call needs to run. `log` is open and has the call's row; `presets` are values given from outside.
 
     Without `providers` nobody listens and nobody thinks: the call says what is recorded already, and ends.
-    `request_id` names the API's request that started the call.
+    `request_id` names the API's request that started the call. With `recovered` the call goes on from there.
     """
 
     workflow: Workflow
@@ -63,6 +65,7 @@ class CallPlan:
     goodbye_s: float = 0.5
     telephone: Telephone | None = None
     request_id: str | None = None
+    recovered: Recovered | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +104,29 @@ class LiveCall:
         for code, message in self.unready:
             self.fault("tools", code, message)
 
+    async def resume(self, worker_id: str, lost_ms: int) -> None:
+        """Go on with a call that another worker ran, in place of `begin`; the caller is there and the audio in place.
+
+        `lost_ms` is for how long nobody ran it. A call that had not started begins as new.
+        """
+        recovered, call = self.plan.recovered, self.call
+        if recovered is None or not call.state.started:
+            await self.begin()
+            return
+        if not self.started.is_set():
+            await self.start()
+        nobody_spoke = call.state.agent_id is None
+        if not nobody_spoke:
+            self.readied.set()
+            await self._prepare_tools()
+        self.agent.keep(*in_doubt(recovered.in_flight, self.plan.workflow, self.plan.tools))
+        at, forgotten = call.instant(), recovered.forgotten
+        call.submit(ev.CallTakenOver(at=at, worker_id=worker_id, lost_ms=lost_ms, forgotten=forgotten))
+        for code, message in recovered.faults:
+            self.fault("recovery", code, message)
+        if nobody_spoke:
+            await self.begin()
+
     def greeting(self) -> str:
         """Return what the first agent will say without asking a model; empty where it asks one or waits."""
         state, signal = self.call.state, ev.TimerFired(at=self.call.instant(), name="hello")
@@ -127,11 +153,13 @@ class LiveCall:
         if self.readied.is_set() or self.plan.providers is None:
             return
         self.readied.set()
-        workflow, tools = self.plan.workflow, self.plan.tools
-        if workflow.on_start and not self.call.state.started:
+        if self.plan.workflow.on_start and not self.call.state.started:
             self.dialled()
-        offered = (tool for agent in workflow.agents.values() for tool in agent.tools)
-        missing, _ = await asyncio.gather(tools.prepare([*offered]), self.call.run_on_start())
+        await asyncio.gather(self._prepare_tools(), self.call.run_on_start())
+
+    async def _prepare_tools(self) -> None:
+        tools = [tool for agent in self.plan.workflow.agents.values() for tool in agent.tools]
+        missing = await self.plan.tools.prepare(tools)
         self.unready.extend((code, f"The tool '{tool.function_name}' did not get ready.") for tool, code in missing)
 
     def goodbye(self, reason: ev.Reason, say: str) -> None:
@@ -205,6 +233,8 @@ async def open_call(plan: CallPlan, *, text: bool) -> AsyncIterator[LiveCall]:
         tools=plan.tools,
         encrypt=plan.encrypt,
         workspace=plan.workspace,
+        state=plan.recovered.state if plan.recovered is not None else None,
+        elapsed_ms=elapsed_ms(plan.recovered, plan.clock) if plan.recovered is not None else 0,
     )
     entry = plan.workflow.entry
     pipeline = NodePipeline(call, plan.providers, text=text) if plan.providers is not None else NoPipeline()
@@ -219,7 +249,9 @@ async def open_call(plan: CallPlan, *, text: bool) -> AsyncIterator[LiveCall]:
     )
     line = SessionLine(call, session, pipeline, goodbye_s=0.0 if text else plan.goodbye_s, telephone=plan.telephone)
     bridge = Bridge(call, session, line)
-    agent = CallAgent(call, bridge)
+    agent = CallAgent(call, bridge, history_of(plan.recovered) if plan.recovered is not None else ())
+    if plan.recovered is not None:
+        agent.secret_turns.update(plan.recovered.secret_turns)
     line.agent = bridge.agent = agent
     call.attach(line)
     pipeline.use(entry, agent, session)

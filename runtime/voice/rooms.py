@@ -21,6 +21,7 @@ __all__ = [
     "Dial",
     "DispatchMetadata",
     "Server",
+    "agent_token",
     "check",
     "delete_room",
     "dispatch",
@@ -121,6 +122,24 @@ def join_token(  # noqa: PLR0913 - each but the first three by name
     )
     token = Server.of(settings).token().with_identity(identity).with_grants(grants).with_ttl(ttl)
     return token.with_room_config(RoomConfiguration(agents=[agent])).to_jwt()
+
+
+def agent_token(settings: Settings, room: str, identity: str, *, ttl: timedelta = timedelta(minutes=1)) -> str:
+    """Return a token with which a worker joins `room` as an agent without having been dispatched into it.
+
+    It may do what the token of a dispatched job may.
+    """
+    grants = api.VideoGrants(
+        room_join=True,
+        room=room,
+        agent=True,
+        can_publish=True,
+        can_subscribe=True,
+        can_publish_data=True,
+        can_update_own_metadata=True,
+    )
+    token = Server.of(settings).token().with_identity(identity).with_kind("agent")
+    return token.with_grants(grants).with_ttl(ttl).to_jwt()
 
 
 async def dispatch(

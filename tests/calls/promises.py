@@ -11,6 +11,8 @@ from tests.calls.runs import CallResult
 
 __all__ = ["assert_promises"]
 
+STAYS = frozenset({"agent_entered", "agent_exited"})
+
 
 def assert_promises(result: CallResult) -> None:
     """Assert what holds of any call that has ended, whatever its caller and its model did."""
@@ -58,6 +60,7 @@ def _paired(result: CallResult) -> None:
 def _paths_in_order(result: CallResult) -> None:
     requested: set[str] = set()
     by_turn: Counter[int] = Counter()
+    was_resumed = "call_resumed" in result.types
     for at, event in enumerate(result.events):
         if event.event_type == "path_requested":
             requested.add(event.payload["path_id"])
@@ -66,16 +69,19 @@ def _paths_in_order(result: CallResult) -> None:
         taken = event.payload
         assert taken["path_id"] in requested
         by_turn[taken["turn"]] += taken["by"] != "rule"
-        exited = result.events[at + 1]
+        stays = [each for each in result.events[at + 1 :] if each.event_type in {*STAYS, "path_taken"}]
+        if not was_resumed:  # where a worker died in between, that comes first
+            assert stays[0] is result.events[at + 1]
+        exited = stays[0]
         assert (exited.event_type, exited.agent_id) == ("agent_exited", taken["from_agent_id"])
         if taken["to_agent_id"] is not None:
-            entered = result.events[at + 2]
+            entered = stays[1]
             assert (entered.event_type, entered.agent_id) == ("agent_entered", taken["to_agent_id"])
     assert all(count <= 1 for count in by_turn.values()), "the first path of a turn wins"
 
 
 def _stays_in_order(result: CallResult) -> None:
-    stays = [event for event in result.events if event.event_type in {"agent_entered", "agent_exited"}]
+    stays = [event for event in result.events if event.event_type in STAYS]
     for number, event in enumerate(stays):
         assert event.event_type == ("agent_exited" if number % 2 else "agent_entered")
     assert all(entered.agent_id == left.agent_id for entered, left in zip(stays[::2], stays[1::2], strict=True))

@@ -18,7 +18,7 @@ from runtime.harness.script import Step, parse_script
 from runtime.harness.voice import VoiceCaller
 from runtime.session.call_session import SystemClock
 from runtime.session.event_log import EventLog
-from runtime.session.ports import CallRow, EventRow, RunnerOrder
+from runtime.session.ports import CallRow, EventRow, RunnerOrder, Store
 from runtime.store.memory import MemoryStore
 from runtime.voice.live_call import CallPlan, LiveCall, open_call
 from runtime.voice.local.heard_words import heard_words
@@ -98,7 +98,7 @@ class TestCall:
 
     live: LiveCall
     clock: SystemClock
-    store: MemoryStore
+    store: Store
 
     async def result(self) -> CallResult:
         """End the call if it runs, and return what is stored of it."""

@@ -13,7 +13,7 @@ from runtime.store.embedded import EmbeddedPostgres
 from runtime.store.memory import MemoryStore
 from runtime.store.postgres import PostgresStore
 from runtime.store.supabase import SupabaseStore
-from tests.contract.previous_release import statements
+from tests.contract.previous_release import arguments, statements
 from tests.contract.supabase_project import Door, Project, service_key, shared_project
 from tests.fakes.databases import Databases
 from tests.fakes.postgrest import postgrest_binary
@@ -21,11 +21,16 @@ from tests.fakes.postgrest import postgrest_binary
 
 @dataclass(frozen=True)
 class Subject:
-    """A store under test, how to take it away from its user, and whether it tells of changes by itself."""
+    """A store under test, how to take it away from its user, and whether it tells of changes by itself.
+
+    `url` is its database's, None in memory; `leases`: whether it is of a release that knows them.
+    """
 
     store: Store
     take_away: Callable[[], Awaitable[None]]
     tells: bool = True
+    url: str | None = None
+    leases: bool = True
 
 
 @pytest.fixture(scope="session")
@@ -66,7 +71,7 @@ async def subject(request: pytest.FixtureRequest) -> AsyncIterator[Subject]:
         else:
             if request.param == "previous":
                 _go_back(stack)
-            yield await _in_postgres(stack, request.getfixturevalue("databases"), pooler=request.param == "pooler")
+            yield await _in_postgres(stack, request.getfixturevalue("databases"), request.param)
 
 
 def _in_memory() -> Subject:
@@ -78,18 +83,18 @@ def _in_memory() -> Subject:
     return Subject(memory, leave)
 
 
-async def _in_postgres(stack: AsyncExitStack, databases: Databases, *, pooler: bool) -> Subject:
+async def _in_postgres(stack: AsyncExitStack, databases: Databases, kind: str) -> Subject:
     url = await databases.migrated()
-    postgres = PostgresStore(url, transaction_pooler=pooler)
+    postgres = PostgresStore(url, transaction_pooler=kind == "pooler")
     stack.push_async_callback(postgres.aclose)
-    return Subject(postgres, lambda: databases.drop(url))
+    return Subject(postgres, lambda: databases.drop(url), url=url, leases=kind != "previous")
 
 
 def _go_back(stack: AsyncExitStack) -> None:
     """Have the store say what the previous release's said, on this release's schema."""
     patched = stack.enter_context(pytest.MonkeyPatch.context())
-    for module, name, sql in statements():
-        patched.setattr(module, name, sql)
+    for module, name, said in (*statements(), *arguments()):
+        patched.setattr(module, name, said)
 
 
 async def _over_api(stack: AsyncExitStack, project: Project, *, with_database: bool) -> Subject:
@@ -106,7 +111,7 @@ async def _over_api(stack: AsyncExitStack, project: Project, *, with_database: b
 
     if database is not None:
         stack.push_async_callback(database.aclose)
-    return Subject(store, leave, tells=with_database)
+    return Subject(store, leave, tells=with_database, url=project.url)
 
 
 @pytest.fixture

@@ -24,7 +24,7 @@ def a_call(organization_id: str, **fields: Any) -> CallRow:
     return CallRow(organization_id=organization_id, **{**known, **fields})
 
 
-def some_events(call: CallRow, *seqs: int, secret: str | None = None) -> list[EventRow]:
+def some_events(call: CallRow, *seqs: int, secret: str | None = None, epoch: int = 1) -> list[EventRow]:
     return [
         EventRow(
             session_id=call.id,
@@ -35,6 +35,7 @@ def some_events(call: CallRow, *seqs: int, secret: str | None = None) -> list[Ev
             agent_id=None if seq == 1 else "intake",
             occurred_at=START + timedelta(seconds=seq),
             secret=secret,
+            epoch=epoch,
         )
         for seq in seqs
     ]

@@ -27,10 +27,10 @@ class Project:
     url: str
 
     async def empty(self) -> None:
-        """Remove every organization, and with it all that belongs to one."""
+        """Remove every organization, and with it all that belongs to one; and every worker."""
         connection = await asyncpg.connect(self.url)
         try:
-            await connection.execute("delete from public.organization")
+            await connection.execute("delete from public.organization; delete from public.worker")
         finally:
             await connection.close()
 

@@ -118,6 +118,8 @@ async def fill(store: PostgresStore, connection: Connection, name: str) -> Tenan
     await add(connection, "knowledge_chunk", ids | {"language": "english"})
     await add(connection, "knowledge_lexeme", ids)
     await add(connection, "after_call", ids)
+    for table in ("call_lease", "call_checkpoint", "late_event"):
+        await add(connection, table, ids)
     await add(connection, "phone_number", ids | {"number": "+4930123"})
     await add(connection, "webhook_delivery", ids)
     await add(connection, "test_session", ids | {"workflow_version_id": version.id})

@@ -31,9 +31,13 @@ READERS: Final[Mapping[str, frozenset[str]]] = {
     "api_key": OWNER,
     "audit_log": BUILDERS,
     "after_call": NOBODY,
+    "call_checkpoint": NOBODY,
+    "call_lease": NOBODY,
     "call_secret": NOBODY,
     "idempotency_key": NOBODY,
     "live_ticket": NOBODY,
+    "worker": NOBODY,
+    "fleet": NOBODY,
 }
 SHARED: Final = frozenset({"price"})
 # What belongs to no organization by a column of its own, and the column that tells by what it belongs to one.
@@ -47,6 +51,8 @@ BELONGS_TO_NOBODY: Final[Mapping[str, str]] = {
     "price": "provider",
     "idempotency_key": "actor",
     "live_ticket": "ticket_hash",
+    "worker": "id",
+    "fleet": "id",
 }
 # What is filled by an extension's own test, or by nothing here.
 EMPTY: Final = frozenset({"knowledge_vector", "idempotency_key", "live_ticket"})

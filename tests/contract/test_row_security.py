@@ -31,6 +31,7 @@ READABLE = {
     "call_session",
     "session_event",
     "test_session",
+    "session_gap",
     "session_overview",
     "knowledge_base",
     "knowledge_document",
@@ -62,8 +63,18 @@ READABLE = {
     "version_comparison",
     "version_comparison_all",
     "retention_run",
+    "late_event",
 }
-HIDDEN = {"after_call", "call_secret", "idempotency_key", "live_ticket"}
+HIDDEN = {
+    "after_call",
+    "call_checkpoint",
+    "call_lease",
+    "call_secret",
+    "fleet",
+    "idempotency_key",
+    "live_ticket",
+    "worker",
+}
 # Of the knowledge base that they belong to, and what only some roles read: see test_row_matrix.py.
 APART = {"knowledge_lexeme", "knowledge_vector", "api_key", "audit_log"}
 SHARED = {"price"}
@@ -156,6 +167,8 @@ WRITES_OF_NOBODY = {
     "chunk": "update knowledge_chunk set content = 'x' where organization_id = '{org}'",
     "call update": "update call_session set status = 'dropped' where organization_id = '{org}'",
     "secret": "insert into call_secret values ('{call}', 1, 'x')",
+    "late event": "delete from late_event where organization_id = '{org}'",
+    "lease": "update call_lease set leased_until = now() where organization_id = '{org}'",
     "delivery": "update webhook_delivery set status = 'pending' where organization_id = '{org}'",
     "delivery insert": "insert into webhook_delivery (session_id, organization_id, tool_index, name) values ('{call}', '{org}', 1, 'x')",
     "after call": "insert into after_call (session_id, organization_id) values ('{call}', '{org}')",

@@ -143,6 +143,9 @@ class SipLeg:
         """Wait until the other side has left, and say how."""
         return await asyncio.shield(self._departed)
 
+    def abandon(self) -> None:
+        """Nobody can go on with a call on this line: whoever took it over has ended it, and `aclose` hangs up."""
+
     async def aclose(self) -> None:
         """Hang up where the call is still up, and let go of everything. Idempotent."""
         if not self.over:

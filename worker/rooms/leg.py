@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final
@@ -16,21 +16,28 @@ from livekit.agents.voice import room_io
 from livekit.protocol.room import DeleteRoomRequest, RoomParticipantIdentity
 
 from runtime.errors import PatchbayError
-from runtime.session.ports import TransferOutcome
+from runtime.session.ports import CallRow, TransferOutcome
 from runtime.tasks import spawn
 from runtime.voice.live_call import LiveCall
 from runtime.voice.rooms import DispatchMetadata
 from worker.legs import CallRequest, Departure
 from worker.rooms import telephone
 from worker.rooms.presence import Presence, wait_for_caller
+from worker.rooms.rejoining import callers_identity, mark, predecessors, request_of_row
 from worker.rooms.request import read_metadata, request_of
 from worker.rooms.sound import Ears, open_sound
 
-__all__ = ["CALLER_WITHIN_S", "Nobody", "RoomJob", "RoomLeg"]
+__all__ = ["CALLER_WITHIN_S", "Confirm", "Nobody", "RoomJob", "RoomLeg"]
 
 _log = structlog.get_logger("rooms")
 
+Confirm = Callable[[bool], Awaitable[None]]
+"""Makes sure that calls of another worker's were abandoned (`Leg.abandon`); `True` where there is reason to doubt."""
+
 CALLER_WITHIN_S: Final = 30.0
+_BACK_WITHIN_S: Final = 2.0
+_REFUSALS: Final = (api.ServerError, aiohttp.ClientError, TimeoutError, OSError)
+_SENT_OUT: Final = (rtc.DisconnectReason.PARTICIPANT_REMOVED, rtc.DisconnectReason.DUPLICATE_IDENTITY)
 _CLOSE_S: Final = 5.0
 _BLINK_S: Final = 2.0
 
@@ -49,10 +56,16 @@ class RoomJob:
     metadata: str = ""
 
 
+async def _certain(_doubted: bool) -> None:
+    """Without a fleet nobody takes a call over."""
+
+
 class RoomLeg:
     """Implements `worker.legs.Leg` on a room that is connected on the running event loop."""
 
-    def __init__(self, room: rtc.Room, livekit: api.LiveKitAPI, metadata: DispatchMetadata) -> None:
+    def __init__(
+        self, room: rtc.Room, livekit: api.LiveKitAPI, metadata: DispatchMetadata, confirm: Confirm = _certain
+    ) -> None:
         self._room = room
         self._livekit = livekit
         self._metadata = metadata
@@ -62,20 +75,27 @@ class RoomLeg:
         self._ears: Ears | None = None
         self._sound: room_io.RoomIO | None = None
         self._closed = False
+        self._confirm = confirm
+        self._abandoned = False
+        self._sent_out = False
         self._reconnected_at = -math.inf  # or began to
         room.on("reconnecting", self._reconnecting)
         room.on("reconnected", self._reconnecting)
+        room.on("disconnected", self._disconnected)
 
     @classmethod
-    async def open(cls, job: RoomJob, livekit: api.LiveKitAPI, *, caller_within_s: float = CALLER_WITHIN_S) -> RoomLeg:
+    async def open(
+        cls,
+        job: RoomJob,
+        livekit: api.LiveKitAPI,
+        *,
+        caller_within_s: float = CALLER_WITHIN_S,
+        confirm: Confirm = _certain,
+    ) -> RoomLeg:
         """Join the job's room and find its caller (a call that goes out has none yet); raises `Nobody`."""
         metadata = read_metadata(job.metadata, room=job.room)
-        room = rtc.Room()
-        try:
-            await room.connect(job.url, job.token)
-        except rtc.ConnectError as error:
-            raise Nobody(f"Room '{job.room}' cannot be joined: {error.message}") from None
-        leg = cls(room, livekit, metadata)
+        room = await _joined(job)
+        leg = cls(room, livekit, metadata, confirm)
         try:
             if metadata.dial is None:
                 await leg._meet(metadata.participant, caller_within_s)
@@ -83,6 +103,32 @@ class RoomLeg:
             await leg.aclose()
             raise
         return leg
+
+    @classmethod
+    async def rejoin(cls, job: RoomJob, livekit: api.LiveKitAPI, row: CallRow, confirm: Confirm) -> RoomLeg:
+        """Join the room of a call that another worker ran; raises `Nobody`. A caller who left meanwhile is soon `gone`.
+
+        That worker is sent out: dead, it would stay a participant for 20 s; alive after all, two would be heard.
+        """
+        room = await _joined(job)
+        leg = cls(room, livekit, DispatchMetadata(), confirm)
+        try:
+            identity = await callers_identity(room, row, _BACK_WITHIN_S)
+            for each in predecessors(room, row.id):
+                await leg._remove(each)
+        except BaseException:
+            leg.abandon()
+            await leg.aclose()
+            raise
+        leg._request = request_of_row(row)
+        if identity is not None:
+            leg._presence = Presence(room, identity, return_s=_BACK_WITHIN_S)
+        return leg
+
+    @property
+    def alone(self) -> bool:
+        """Whether there is nobody to talk with, and never was."""
+        return self._presence is None
 
     async def _meet(self, identity: str | None, within_s: float) -> None:
         caller = await wait_for_caller(self._room, identity, within_s)
@@ -121,11 +167,14 @@ class RoomLeg:
         self._room.on("sip_dtmf_received", self._key_pressed)
         self._sound = await open_sound(live, self._room, identity)
         self._ears = Ears(self._room, identity)
+        spawn(mark(self._room, live.plan.log.row.id, identity), name="room-mark")
 
     async def gone(self) -> Departure:
         """Wait until the caller has left for good (one whose connection broke may come back), and say how."""
         assert self._presence is not None, "answer before you wait"
-        return await self._presence.gone()
+        departure = await self._presence.gone()
+        await self._confirm(self._sent_out)  # who was sent out of the room, or slept, may have been taken for dead
+        return departure
 
     def lost(self) -> None:
         """Take the caller for gone: whoever is still in the room is none of ours any more."""
@@ -155,13 +204,17 @@ class RoomLeg:
             return "the room is not connected"
         return await telephone.send_keys(self._room, keys)
 
+    def abandon(self) -> None:
+        """Leave the caller alone when this closes: the call is another worker's."""
+        self._abandoned = True
+
     @property
     def closed(self) -> bool:
         """Whether we have left the room, or are about to."""
         return self._closed
 
     async def aclose(self) -> None:
-        """Leave, and send the caller out, which hangs a telephone up. Idempotent."""
+        """Leave, and send the caller out, which hangs a telephone up, unless they are another worker's. Idempotent."""
         if self._closed:
             return
         self._closed = True
@@ -172,11 +225,16 @@ class RoomLeg:
             presence.close()
         company = self._company()
         await _bounded(self._room.disconnect())
-        if presence is not None:
-            await self._send_out(presence.identity, company)
+        if presence is not None and not self._abandoned:
+            await self._confirm(self._sent_out)
+            if not self._abandoned:
+                await self._send_out(presence.identity, company)
         await _bounded(self._fall_silent())
 
     # ------------------------------------------------------------ the inside
+
+    def _disconnected(self, reason: object = None) -> None:
+        self._sent_out = reason in _SENT_OUT
 
     def _key_pressed(self, pressed: rtc.SipDTMF) -> None:
         """Anybody in a room may send keys: those of others than the caller are nobody's business."""
@@ -201,15 +259,31 @@ class RoomLeg:
                 await self._livekit.room.remove_participant(RoomParticipantIdentity(room=name, identity=identity))
             else:
                 await self._livekit.room.delete_room(DeleteRoomRequest(room=name))
-        except (api.ServerError, aiohttp.ClientError, TimeoutError, OSError) as error:
+        except _REFUSALS as error:
             if not (isinstance(error, api.ServerError) and error.status == 404):  # gone already
                 _log.warning("caller_not_sent_out", room=name, why=type(error).__name__)
+
+    async def _remove(self, identity: str) -> None:
+        try:
+            order = RoomParticipantIdentity(room=self._room.name, identity=identity)
+            await self._livekit.room.remove_participant(order)
+        except _REFUSALS as error:
+            _log.info("predecessor_not_removed", room=self._room.name, why=type(error).__name__)
 
     async def _fall_silent(self) -> None:
         if self._live is not None:  # what still speaks needs its mouth until it has stopped
             await self._live.session.aclose()
         if self._sound is not None:
             await self._sound.aclose()
+
+
+async def _joined(job: RoomJob) -> rtc.Room:
+    room = rtc.Room()
+    try:
+        await room.connect(job.url, job.token)
+    except rtc.ConnectError as error:
+        raise Nobody(f"Room '{job.room}' cannot be joined: {error.message}") from None
+    return room
 
 
 async def _bounded(closing: Coroutine[Any, Any, None]) -> None:

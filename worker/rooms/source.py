@@ -16,9 +16,10 @@ from livekit.agents.job import JobExecutorType, RunningJobInfo
 from livekit.rtc._ffi_client import FfiClient
 
 from runtime.errors import Unreachable
+from runtime.session.ports import CallRow
 from runtime.settings import Settings
 from runtime.tasks import cancel_and_wait, spawn
-from runtime.voice.rooms import Server, check, open_api
+from runtime.voice.rooms import Server, agent_token, check, open_api
 from worker.legs import Leg
 from worker.rooms.jobs import LoopJob
 from worker.rooms.leg import CALLER_WITHIN_S, Nobody, RoomJob, RoomLeg
@@ -55,6 +56,10 @@ class Desk(Protocol):
         """Run the whole call, and return whether it went well. Never raises."""
         ...
 
+    async def confirm(self, doubted: bool) -> None:
+        """Make sure that calls of another worker's were abandoned."""
+        ...
+
 
 class RoomSource:
     """The worker's place at a LiveKit server. Everything happens on the event loop it was started on."""
@@ -70,6 +75,7 @@ class RoomSource:
         self._rooms: dict[str, LoopJob] = {}
         self._places: dict[str, ExitStack] = {}
         self._jobs: set[LoopJob] = set()
+        self._rejoined: dict[str, RoomLeg] = {}
         self._server = _server(settings, self)
         self._running: asyncio.Task[None] | None = None
         self._drain: asyncio.Task[None] | None = None
@@ -120,10 +126,31 @@ class RoomSource:
         self._draining = True
         if self._drain is not None:  # it holds the lock that closing needs until the last call is over
             await cancel_and_wait(self._drain)
+        for leg in self._rejoined.values():
+            leg.lost()
         await asyncio.gather(*(job.end() for job in self._jobs))
         await self._server.aclose()
         if self._running is not None:
             await cancel_and_wait(self._running)
+
+    @asynccontextmanager
+    async def rejoined(self, row: CallRow, epoch: int) -> AsyncIterator[RoomLeg]:
+        """Yield the leg of a call whose worker has died; raises `Nobody` where its room cannot be joined.
+
+        The room is joined at once and not by a dispatch, which would take its way through the server and could reach
+        a worker that does not own the call.
+        """
+        assert row.room is not None
+        token = agent_token(self._settings, row.room, f"agent-{row.id[:13]}-{epoch}")
+        order = RoomJob(Server.of(self._settings).url, token, row.room)
+        leg = await RoomLeg.rejoin(order, self._livekit, row, self._desk.confirm)
+        self._rejoined[row.room] = leg
+        try:
+            yield leg
+        finally:
+            if self._rejoined.get(row.room) is leg:
+                del self._rejoined[row.room]
+            await leg.aclose()
 
     # ------------------------------------------------------------ jobs
 
@@ -185,7 +212,9 @@ class RoomSource:
             self._rooms[name] = job
             try:
                 order = RoomJob(info.url, info.token, name, info.job.metadata)
-                leg = await RoomLeg.open(order, self._livekit, caller_within_s=self._caller_within_s)
+                leg = await RoomLeg.open(
+                    order, self._livekit, caller_within_s=self._caller_within_s, confirm=self._desk.confirm
+                )
                 job.leg = leg
                 try:
                     return await self._desk.answer(leg)
@@ -200,6 +229,8 @@ class RoomSource:
 
     def _is_in(self, room: str) -> bool:
         """Whether a call goes on in the room; one that is only still being stored does not keep the next caller out."""
+        if (rejoined := self._rejoined.get(room)) is not None and not rejoined.closed:
+            return True
         job = self._rooms.get(room)
         return job is not None and (job.leg is None or not job.leg.closed)
 

@@ -14,7 +14,7 @@ import structlog
 
 from runtime.settings import child_environment
 from runtime.tasks import cancel_and_wait, spawn
-from worker.child import Pipes, Status
+from worker.child import Pipes, Status, bereaved
 from worker.supervising.states import Child, ProcessState, Timing
 
 __all__ = ["Keeper", "Watcher"]
@@ -25,10 +25,16 @@ _log = structlog.get_logger("supervisor")
 
 @dataclass(frozen=True, slots=True)
 class Watcher:
-    """Who hears of a process's lives: `ended` of each pid; `refused` of an exit code 2 or 3, true if that is the end."""
+    """Who hears of a process's lives.
+
+    `ended` of each pid; `refused` of an exit code 2 or 3, true if that is the end; `died` of a worker's id in the fleet,
+    whose calls are without it now; `ready` of a keeper whose process has become ready.
+    """
 
     ended: Callable[[int], None]
     refused: Callable[[int, int], bool]
+    died: Callable[[str], None]
+    ready: Callable[[Keeper], None]
 
 
 class Keeper:
@@ -47,12 +53,23 @@ class Keeper:
         self._heard_at = 0.0
         self._restarts = 0
         self._buffer = b""
+        self._lifeline: int | None = None
 
     @property
     def state(self) -> ProcessState:
         """How the process stands now."""
         pid = None if self._process is None else self._process.pid
         return ProcessState(self._number, pid, self._status, self._silent_for() >= self._patience(), self._restarts)
+
+    def take_over(self, worker_id: str) -> bool:
+        """Have the child take over the calls of a worker that has died; False where there is no child that could."""
+        if self._lifeline is None or not self.state.reporting or self._status is None or not self._status.ready:
+            return False
+        try:
+            os.write(self._lifeline, bereaved(worker_id))
+        except OSError:  # it reads nothing, or is about to be dead itself
+            return False
+        return True
 
     # ------------------------------------------------------------ run
 
@@ -85,6 +102,7 @@ class Keeper:
         reader, status = os.pipe()
         lifeline, writer = os.pipe()
         os.set_blocking(reader, False)
+        os.set_blocking(writer, False)
         loop = asyncio.get_running_loop()
         self._status, self._heard_at, self._buffer = None, _now(), b""
         try:
@@ -94,11 +112,13 @@ class Keeper:
                 os.close(status)
                 os.close(lifeline)
             loop.add_reader(reader, self._read, reader)
+            self._lifeline = writer
             return await self._until_ended(process)
         except OSError as error:
             _log.error("worker_not_started", process=self._number, why=error.strerror)
             return 1
         finally:
+            self._lifeline = None
             loop.remove_reader(reader)
             os.close(reader)
             os.close(writer)
@@ -135,6 +155,13 @@ class Keeper:
                 await cancel_and_wait(waiting)
             self._process = None
             self._watcher.ended(process.pid)
+            self._mourn(process.returncode)
+
+    def _mourn(self, code: int | None) -> None:
+        """Tell of a worker that did not end in order: its calls, if it had any, are to go on elsewhere."""
+        worker_id = self._status.worker_id if self._status else None
+        if worker_id is not None and code != 0:
+            self._watcher.died(worker_id)
 
     # ------------------------------------------------------------ listening
 
@@ -150,10 +177,12 @@ class Keeper:
                 self._hear(status)
 
     def _hear(self, status: Status) -> None:
-        if status.ready and not (self._status and self._status.ready):
-            _log.info("worker_ready", process=self._number, max_calls=status.max_calls)
+        is_news = status.ready and not (self._status and self._status.ready)
         self.ever_ready |= status.ready
         self._status, self._heard_at = status, _now()
+        if is_news:
+            _log.info("worker_ready", process=self._number, max_calls=status.max_calls)
+            self._watcher.ready(self)
 
     def _silent_for(self) -> float:
         return _now() - self._heard_at

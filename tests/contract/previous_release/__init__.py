@@ -5,15 +5,21 @@ With a new release, copy them anew from the tag of the one before it.
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable
 from types import ModuleType
+from typing import Any
 
-from runtime.store import postgres_after_call, queries
+# Under other names than the modules of this package have, or the next lines would import these again.
+from runtime.store import postgres_after_call as this_after_call
+from runtime.store import queries as this_queries
+from runtime.store import rows
 from tests.contract.previous_release import postgres_after_call as previous_after_call
 from tests.contract.previous_release import queries as previous_queries
 
-__all__ = ["statements"]
+__all__ = ["arguments", "statements"]
 
-_MODULES = ((queries, previous_queries), (postgres_after_call, previous_after_call))
+_MODULES = ((this_queries, previous_queries), (this_after_call, previous_after_call))
 
 
 def statements() -> list[tuple[ModuleType, str, str]]:
@@ -24,3 +30,23 @@ def statements() -> list[tuple[ModuleType, str, str]]:
         for name, sql in vars(before).items()
         if isinstance(sql, str) and name.isupper() and hasattr(now, name)
     ]
+
+
+def arguments() -> list[tuple[ModuleType, str, Callable[[Any], tuple[Any, ...]]]]:
+    """Return module, name and function of what gives statements their parameters: the newer ones stand last, and are left out."""
+    return [(rows, name, _first(getattr(rows, name), _count(sql))) for name, sql in _GIVEN.items()]
+
+
+_GIVEN = {
+    "call_arguments": previous_queries.CALL_OPEN,
+    "close_arguments": previous_queries.CALL_CLOSE,
+    "event_columns": previous_queries.APPEND,
+}
+
+
+def _count(sql: str) -> int:
+    return max(int(number) for number in re.findall(r"\$(\d+)", sql))
+
+
+def _first(give: Callable[[Any], tuple[Any, ...]], count: int) -> Callable[[Any], tuple[Any, ...]]:
+    return lambda given: give(given)[:count]

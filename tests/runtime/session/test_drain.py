@@ -9,6 +9,7 @@ from typing import Any, cast
 import pytest
 
 from runtime.errors import StoreUnreachable
+from runtime.session.dead_logs import DeadLog, dead_logs, read_chunk
 from runtime.session.drain import DrainReport, drain
 from runtime.session.event_log import EventLog
 from runtime.session.ports import CallRow, EventRow
@@ -137,6 +138,18 @@ async def test_a_call_that_was_closed_already_or_goes_on_elsewhere_is_left_alone
     assert (await store.call("s1")).end_reason == "agent_hangup"
 
 
+async def test_a_call_that_was_taken_over_and_not_yet_resumed_is_left_alone(
+    tmp_path: Path, store: StoreOutages
+) -> None:
+    store.store.call_rows["s1"] = replace(CALL, epoch=2, worker_id="w2")
+    leave(tmp_path, [Opened(CALL), event(1)])
+    assert (await drained(tmp_path, store)).closed_as_lost == 0
+    assert (await store.call("s1")).status == "active"
+    leave(tmp_path, [Opened(replace(CALL, epoch=2))])
+    assert (await drained(tmp_path, store)).closed_as_lost == 1, "its new owner died as well"
+    assert [(row.event_type, row.epoch) for row in await store.events("s1")] == [("user_turn", 1), ("call_ended", 2)]
+
+
 async def test_a_store_that_is_away_loses_nothing(tmp_path: Path, store: StoreOutages) -> None:
     leave(tmp_path, [Opened(CALL), event(1)])
     store.away = True
@@ -181,3 +194,69 @@ async def test_several_dead_processes_are_drained_the_oldest_first(tmp_path: Pat
     leave(tmp_path, [Opened(CALL), event(1), event(2)], name="20260503T100000-9-aaaa")
     assert (await drained(tmp_path, store)).files == 2
     assert [row.seq for batch in store.sent for row in batch][:2] == [1, 2]
+
+
+async def test_a_call_that_somebody_may_take_over_is_sent_and_not_ended(tmp_path: Path, store: StoreOutages) -> None:
+    asked: list[str] = []
+
+    async def ends(row: CallRow) -> bool:
+        asked.append(row.id)
+        return row.room is None
+
+    for number, room in enumerate(("room-1", None)):
+        call = replace(CALL, id=f"s{number}", room=room)
+        events = [replace(event(seq, name), session_id=call.id) for seq, name in enumerate(("call_started", "x"), 1)]
+        leave(tmp_path, [Opened(call), *events], name=f"20260503T10000{number}-1-aaaa")
+    report = await drain(tmp_path, cast("Any", store), ends=ends)
+    assert report == DrainReport(files=2, calls=2, events=4, closed_as_lost=1, left=1)
+    assert asked == ["s0", "s1"]
+    assert [(await store.call(name)).status for name in ("s0", "s1")] == ["active", "dropped"]
+    assert [row.event_type for row in await store.events("s0")] == ["call_started", "x"]
+    assert list(tmp_path.iterdir()) == []
+
+
+async def test_a_call_that_wrote_its_end_is_closed_whoever_may_take_it_over(
+    tmp_path: Path, store: StoreOutages
+) -> None:
+    async def never(_: CallRow) -> bool:
+        return False
+
+    leave(tmp_path, [Opened(CALL), event(1, "call_started"), event(2, "call_ended", **ENDED)])
+    assert (await drain(tmp_path, cast("Any", store), ends=never)).left == 0
+    assert (await store.call("s1")).status == "completed"
+
+
+async def test_what_the_store_refuses_while_draining_is_set_aside_and_the_rest_of_its_batch_is_stored(
+    tmp_path: Path, store: StoreOutages
+) -> None:
+    store.refuse = lambda row: isinstance(row, EventRow) and row.event_type == "poison"
+    other = replace(CALL, id="s2")
+    others = [replace(event(seq), session_id="s2") for seq in range(1, 51)]
+    mine = [event(seq, "poison" if seq in {7, 8, 30} else "user_turn") for seq in range(1, 51)]
+    mixed = [row for pair in zip(mine, others, strict=True) for row in pair]
+    leave(tmp_path, [Opened(CALL), Opened(other), *mixed])
+    report = await drained(tmp_path, store)
+    assert (report.events, report.refused, report.closed_as_lost) == (100, 3, 2)
+    rows = store.store.event_rows["s1"]
+    assert sorted(rows) == list(range(1, 52))
+    assert [seq for seq, row in rows.items() if row.event_type == "fault_raised"] == [7, 8, 30]
+    assert sorted(store.store.event_rows["s2"]) == list(range(1, 52))
+    kept = read_chunk(tmp_path / "refused.ndjson", 0, 10)
+    assert [cast("Any", record).seq for record in kept.records] == [7, 8, 30]
+    assert b"secret detail" in (tmp_path / "refused.ndjson").read_bytes()
+
+
+async def test_a_file_that_appears_after_the_listing_is_drained_with_its_log(
+    tmp_path: Path, store: StoreOutages, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A process that changes its file and dies in between: the calls of the file that was listed go on in the next."""
+
+    def as_listed_before(folder: Path) -> list[DeadLog]:
+        found = dead_logs(folder)
+        leave(tmp_path, [Opened(CALL), event(1)], [Opened(CALL), event(2), Closed(replace(CALL, status="completed"))])
+        return found
+
+    leave(tmp_path, [Opened(CALL), event(1)])
+    monkeypatch.setattr("runtime.session.drain.dead_logs", as_listed_before)
+    assert await drained(tmp_path, store) == DrainReport(files=2, calls=1, events=2)
+    assert list(tmp_path.iterdir()) == []

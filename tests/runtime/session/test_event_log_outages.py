@@ -55,7 +55,7 @@ async def test_the_drain_goes_on_in_the_background_when_the_store_is_away_at_the
     async with bench.log() as log:
         assert bench.seqs() == []
         bench.store.away = False
-        await asyncio.wait_for(log._tasks[0], 2)
+        await log.look()
         assert bench.seqs() == [1, 2]
 
 

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import zlib
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 
@@ -45,6 +47,16 @@ def test_an_event_comes_back_as_it_was(event: EventRow) -> None:
 @pytest.mark.parametrize("record", [Opened(CALL), Closed(CALL), EVENT])
 def test_a_record_comes_back_as_it_was(record: Record) -> None:
     assert decode(encode(record)[:-1]) == record
+
+
+@pytest.mark.parametrize("record", [Opened(replace(CALL, epoch=3)), replace(EVENT, epoch=3)], ids=["call", "event"])
+def test_a_line_of_the_release_before_is_of_the_first_owner(record: Opened | EventRow) -> None:
+    line = encode(record)
+    assert decode(line[:-1]) == record
+    body = line[: line.rindex(b',"crc"')].replace(b',"epoch":3', b"").replace(b'"epoch":3,', b"")
+    assert b"epoch" not in body
+    found = decode(b'%b,"crc":"%08x"}' % (body, zlib.crc32(body)))
+    assert found in (Opened(CALL), EVENT)
 
 
 def test_notes_ride_along() -> None:

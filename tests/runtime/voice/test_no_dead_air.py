@@ -40,6 +40,9 @@ class Tools:
     def is_mocked(self, tool: CompiledTool, function: str | None = None) -> bool:
         return False
 
+    def is_repeatable(self, tool: CompiledTool, arguments: Mapping[str, Json]) -> bool:
+        return False
+
     def faults(self, tool: CompiledTool, function: str, arguments: Mapping[str, Json]) -> str:
         return ""
 
