@@ -8,13 +8,14 @@ import signal
 import statistics
 import sys
 import tempfile
+from collections.abc import Awaitable
 from pathlib import Path
 
 from runtime.store.embedded import EmbeddedPostgres
+from tests.fakes.crew import crew
+from tests.fakes.crew_guests import greeted
 from tests.fakes.databases import Databases
 from tests.fakes.livekit_server import LiveKitServer, livekit_server
-from tests.live.test_room_calls_processes import crew
-from tests.live.test_survival import greeted
 
 __all__ = ["main"]
 
@@ -37,7 +38,14 @@ async def measure(times: int) -> list[float]:
     with tempfile.TemporaryDirectory(prefix="patchbay-recovery-") as name, livekit_server(Path(name)) as server:
         async with EmbeddedPostgres(Path(name)) as postgres:
             databases = Databases(postgres.dsn)
-            return [await recovery_s(server, databases, Path(name) / f"crew-{at}") for at in range(times)]
+            return [await told(recovery_s(server, databases, Path(name) / f"crew-{at}")) for at in range(times)]
+
+
+async def told(measuring: Awaitable[float]) -> float:
+    """Say a figure as soon as it is there: a run takes minutes."""
+    waited = await measuring
+    sys.stderr.write(f"{waited:.2f} s\n")
+    return waited
 
 
 def main(argv: list[str]) -> int:

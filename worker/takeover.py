@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -26,7 +26,7 @@ from worker.legs import Leg
 from worker.reception import Taken
 from worker.rooms.leg import Nobody, RoomLeg
 
-__all__ = ["Desk", "Parts", "Rooms", "TakeOver", "end_lost", "left_to_the_fleet", "others_drained"]
+__all__ = ["Desk", "Parts", "Rooms", "TakeOver", "end_lost", "others_drained"]
 
 _LOOK_S: Final = 1.0
 _AT_ONCE: Final = 2  # in one go, so that processes that are told together share a dead one's calls
@@ -122,7 +122,7 @@ class TakeOver:
             return
         await parts.drain(bool(dead))
         while (limit := min(_AT_ONCE, parts.desk.places)) > 0:
-            taken = await parts.store.take_over(parts.worker_id, LEASE_S, dead=list(dead), limit=limit)
+            taken = await self._take(list(dead), limit)
             for lease in taken:
                 self._begin(lease, min(dead.values(), default=time.monotonic() - LEASE_S))
             if len(taken) < limit:
@@ -143,9 +143,15 @@ class TakeOver:
         lost = [row.id for row in workers if _long_lost(row) and row.id not in self._given_up]
         self._given_up.update(lost)
         if lost:
-            for lease in await parts.store.take_over(parts.worker_id, LEASE_S, dead=lost, limit=_ENDED_AT_ONCE):
+            for lease in await self._take(lost, _ENDED_AT_ONCE):
                 _log.warning("no_room_for_call", session_id=lease.session_id)
                 await end_lost(parts.store, lease)
+
+    async def _take(self, dead: Sequence[str], limit: int) -> list[Lease]:
+        """Take calls; those in rooms are left to workers that can join one."""
+        parts = self._parts
+        joins = parts.rooms is not None
+        return await parts.store.take_over(parts.worker_id, LEASE_S, dead=dead, limit=limit, rooms=joins)
 
     def _begin(self, lease: Lease, lost_at: float) -> None:
         place = self._parts.desk.counted()
@@ -205,15 +211,6 @@ def _lost_ms(recovered: Recovered, lost_at: float) -> int:
     """Return for how long nobody ran the call, as far as that is known: not longer than since its last event."""
     silent_s = (datetime.now(UTC) - recovered.last_at).total_seconds()
     return round(max(0.0, min(time.monotonic() - lost_at, silent_s)) * 1000)
-
-
-def left_to_the_fleet(store: Store) -> Callable[[CallRow], Awaitable[bool]]:
-    """Return what ends calls in dead processes' logs: all but those in rooms that have an owner, or may get one."""
-
-    async def ends(row: CallRow) -> bool:
-        return row.room is None or await store.lease(row.id) is None
-
-    return ends
 
 
 async def others_drained(folder: Path) -> None:

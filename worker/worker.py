@@ -36,7 +36,7 @@ from worker.phone.line import PhoneLine, open_line
 from worker.reception import ByHand, Reception
 from worker.rooms.source import RoomSource, open_rooms
 from worker.switchboard import Switchboard
-from worker.takeover import Parts, TakeOver, left_to_the_fleet, others_drained
+from worker.takeover import Parts, TakeOver, others_drained
 from worker.versions import Versions
 
 __all__ = ["Lines", "Worker", "open_worker"]
@@ -159,7 +159,6 @@ async def open_worker(settings: Settings, lines: Lines, *, offline: bool = False
             store,
             on_fault=faults.of("event_log", "local log"),
             max_bytes=settings.events_bytes,
-            ends=left_to_the_fleet(store),
         )
         stack.push_async_callback(log.aclose)
         observers = await stack.enter_async_context(

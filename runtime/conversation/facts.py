@@ -342,9 +342,14 @@ class ToolStarted(ToolFact):
 
 
 class ToolSucceeded(ToolFact):
+    """`assigned` are values for variables as the tool brought them: what becomes of each is a fact of its own."""
+
     event_type = "tool_succeeded"
     duration_ms: int
     result_preview: str = ""
+    assigned: Mapping[str, Json] = Field(default_factory=dict)
+    path_id: str | None = None
+    """The path that is asked for next, because the tool ended so."""
     sources: tuple[Mapping[str, Json], ...] = ()
     """Where the answer comes from: a document of a knowledge base each, with its passage and score."""
 
@@ -354,6 +359,7 @@ class ToolFailed(ToolFact):
     duration_ms: int
     error_code: str
     result_preview: str = ""
+    path_id: str | None = None
 
 
 class TransferFact(AgentFact):

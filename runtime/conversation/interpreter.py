@@ -233,8 +233,10 @@ def _tool_returned(scene: Scene, signal: ev.ToolReturned) -> Reply:
     common |= {"mocked": started.mocked, "duration_ms": signal.duration_ms, "result_preview": _preview(scene, signal)}
     here = running.stay == scene.state.stay
     scene.cause = running.seq
+    common["path_id"] = signal.request_path_id
     if signal.ok:
-        scene.record(ev.ToolSucceeded, **common, sources=list(signal.sources))
+        assigned = {name: value for name, value in signal.assigned.items() if scene.spec(name) is not None}
+        scene.record(ev.ToolSucceeded, **common, sources=list(signal.sources), assigned=assigned)
     else:
         scene.record(ev.ToolFailed, **common, error_code=signal.error_code)
     if not here or scene.state.ending:

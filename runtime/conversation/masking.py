@@ -17,7 +17,7 @@ __all__ = ["MASK", "any_secret", "awaited", "hidden", "tells"]
 Json = Any
 MASK = "•••"
 TEXTS = ("text", "spoken_text", "raw", "digits", "entry", "result_preview", "message", "why")
-TABLES = ("values", "arguments")
+TABLES = ("values", "arguments", "assigned")
 
 
 def any_secret(workflow: Workflow) -> bool:

@@ -6,6 +6,8 @@ from runtime.conversation import events as ev
 from runtime.conversation import keypad, paths, prompts, telephone
 from runtime.conversation.commands import AskModel, EnterAgent, HangUp, Say, StartTimer
 from runtime.conversation.scene import Scene
+from runtime.conversation.state import UNREADABLE
+from runtime.conversation.values import offer_found
 from runtime.conversation.wordings import resuming_wording, wording
 
 __all__ = ["ENTRY_S", "give_up_tools", "resume"]
@@ -17,6 +19,7 @@ ENTRY_S = 6.0
 def resume(scene: Scene, signal: ev.CallTakenOver) -> None:
     """Go on from a state that may have been left between any two facts."""
     scene.record(ev.CallResumed, worker_id=signal.worker_id, lost_ms=signal.lost_ms, forgotten=signal.forgotten)
+    _take_found(scene)
     give_up_tools(scene, "worker_lost")
     state = scene.state
     if state.agent_id is None:  # nobody has spoken yet: `CallAnswered` follows
@@ -51,6 +54,18 @@ def give_up_tools(scene: Scene, error_code: str) -> None:
         )
     if error_code == "worker_lost":  # a call that ends, ends for the sake of its last tool
         scene.cause = cause
+
+
+def _take_found(scene: Scene) -> None:
+    """Take what a tool brought just before; what no key opens counts as not brought."""
+    returned, cause = scene.state.returned, scene.cause
+    if returned is None:
+        return
+    scene.cause = returned.seq
+    offer_found(
+        scene, returned.started, {name: value for name, value in returned.values.items() if value != UNREADABLE}
+    )
+    scene.cause = cause
 
 
 def _count_on(scene: Scene) -> None:
@@ -108,14 +123,21 @@ def _goodbye(scene: Scene, reason: ev.Reason) -> str:
 
 
 def _go_on(scene: Scene) -> None:
-    stay = scene.state.stay
+    stay, returned = scene.state.stay, scene.state.returned
     if scene.state.left or scene.state.under_way is not None:
         _move_on(scene)
+    elif returned is not None and returned.path_id is not None and _asked_by_tool(scene, returned.path_id):
+        return
     elif scene.state.entry is not None:
         _say_now(scene)
         keypad.keep_open(scene, ENTRY_S)
     elif not _finished(scene) and scene.state.stay == stay and not scene.state.ending:
         _speak(scene)
+
+
+def _asked_by_tool(scene: Scene, path_id: str) -> bool:
+    """Request the path that a tool's end leads to; True where the call has moved on."""
+    return path_id in scene.workflow.paths and paths.request_by_engine(scene, path_id, "tool")
 
 
 def _move_on(scene: Scene) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from runtime.conversation import events as ev
 
-__all__ = ["UNREADABLE", "CallState", "Known", "Pending", "Running", "apply", "fold", "skip"]
+__all__ = ["UNREADABLE", "CallState", "Known", "Pending", "Returned", "Running", "apply", "fold", "skip"]
 
 Json = Any
 MAX_HEARD = 400
@@ -48,6 +48,16 @@ class Running:
     fact: ev.ToolStarted
     seq: int
     stay: int
+
+
+@dataclass(frozen=True, slots=True)
+class Returned:
+    """A tool that has just ended, by its event's number: what it brought that nothing was made of yet, and its path."""
+
+    started: ev.ToolStarted
+    seq: int
+    values: Mapping[str, Json]
+    path_id: str | None
 
 
 @dataclass(frozen=True)  # no slots: see `_with`
@@ -120,6 +130,7 @@ class CallState:
     silences: int = 0
     spoken: int = 0
     tools: Mapping[str, Running] = field(default_factory=dict)
+    returned: Returned | None = None
     at_start: Mapping[str, bool] = field(default_factory=dict)
     """What ran before the first agent, by name, and whether it succeeded."""
     transfer: ev.TransferStarted | None = None
@@ -147,7 +158,20 @@ def fold(facts: Iterable[ev.Fact], state: CallState | None = None) -> CallState:
 
 def apply(state: CallState, fact: ev.Fact) -> CallState:
     """Return the state after one more fact."""
+    if state.returned is not None:
+        state = _with(state, returned=_left_of(state.returned, fact))
     return _with(_apply(fact, state), seq=state.seq + 1)
+
+
+def _left_of(returned: Returned, fact: ev.Fact) -> Returned | None:
+    """A tool's end is followed by what comes of it at once: any other fact tells that all of that was recorded."""
+    match fact:
+        case ev.VariableFact():
+            return replace(returned, values=_without(returned.values, fact.name))
+        case ev.CallResumed() | ev.FaultRaised() | ev.UsageReported() | ev.ToolFailed(error_code="worker_lost"):
+            return returned
+        case _:
+            return None
 
 
 def skip(state: CallState) -> CallState:
@@ -431,6 +455,7 @@ def _(fact: ev.ToolSucceeded, state: CallState) -> CallState:
         state,
         tools=_without(state.tools, fact.tool_call_id),
         found=found,
+        returned=_returned(fact, state, fact.assigned) or state.returned,
         at_start=_at_start(state, fact),
         owed=_owes(fact, state),
     )
@@ -441,9 +466,18 @@ def _(fact: ev.ToolFailed, state: CallState) -> CallState:
     return _with(
         state,
         tools=_without(state.tools, fact.tool_call_id),
+        returned=_returned(fact, state, {}) or state.returned,
         at_start=_at_start(state, fact),
         owed=_owes(fact, state),
     )
+
+
+def _returned(fact: ev.ToolSucceeded | ev.ToolFailed, state: CallState, values: Mapping[str, Json]) -> Returned | None:
+    """Return what is to come of a tool's end; nothing where the caller has moved on meanwhile."""
+    running = state.tools.get(fact.tool_call_id)
+    if running is None or running.stay != state.stay or state.ending or not (values or fact.path_id):
+        return None
+    return Returned(running.fact, state.seq + 1, values, fact.path_id)
 
 
 def _owes(fact: ev.ToolSucceeded | ev.ToolFailed, state: CallState) -> bool:

@@ -20,7 +20,7 @@ from runtime.session.ports import CallRow, EventRow, Store
 from runtime.session.records import Closed, Opened, Record
 from runtime.session.unwritten import session_of
 
-__all__ = ["DrainReport", "Ends", "drain", "ends_always"]
+__all__ = ["DrainReport", "Ends", "drain", "left_to_the_fleet"]
 
 _BATCH = 1000
 
@@ -43,9 +43,13 @@ class DrainReport:
     left: int = 0
 
 
-async def ends_always(_: CallRow) -> bool:
-    """Return True: nobody takes calls over."""
-    return True
+def left_to_the_fleet(store: Store) -> Ends:
+    """Return the rule by which every process goes: lost is all but what has a room and an owner, or may get one."""
+
+    async def ends(row: CallRow) -> bool:
+        return row.room is None or await store.lease(row.id) is None
+
+    return ends
 
 
 def _warn(code: str, message: str) -> None:
@@ -53,15 +57,15 @@ def _warn(code: str, message: str) -> None:
 
 
 async def drain(
-    folder: Path, store: Store, *, report: Callable[[str, str], None] = _warn, ends: Ends = ends_always
+    folder: Path, store: Store, *, report: Callable[[str, str], None] = _warn, ends: Ends | None = None
 ) -> DrainReport:
     """Send what dead processes left in `folder`, oldest first; logs of living processes are not touched.
 
-    A call that did not end gets its `call_ended` (dropped, worker_lost) and its row is closed, where `ends` says so. Doing
-    it twice, or at once with another process, changes nothing. Raises `StoreUnreachable`: what was not sent stays for the
+    A call that did not end gets its `call_ended` (dropped, worker_lost) and its row is closed, where `ends` says so (by
+    default `left_to_the_fleet`: nobody ends a call that can go on). Doing it twice, or at once with another process, changes nothing. Raises `StoreUnreachable`: what was not sent stays for the
     next time; and `OSError` where a file cannot be read.
     """
-    work = _Drain(store, Delivery(store, RefusedFile(folder), report=report), report, ends)
+    work = _Drain(store, Delivery(store, RefusedFile(folder), report=report), report, ends or left_to_the_fleet(store))
     for log in await asyncio.to_thread(dead_logs, folder):
         with held(folder, log) as ours:
             if ours:

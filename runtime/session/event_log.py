@@ -13,7 +13,7 @@ import structlog
 
 from runtime.session.backlog import Backlog
 from runtime.session.delivery import Delivery, RefusedFile
-from runtime.session.drain import DrainReport, Ends, drain, ends_always
+from runtime.session.drain import DrainReport, Ends, drain
 from runtime.session.drainer import Drainer
 from runtime.session.fleet_ports import CheckpointRow
 from runtime.session.local_log import LocalLog
@@ -57,7 +57,7 @@ class EventLog:
         on_fault: Callable[[str, str], None] | None,
         flushing: tuple[float, int],
         tuning: Tuning,
-        bounds: tuple[int, Ends] = (MAX_BYTES, ends_always),
+        bounds: tuple[int, Ends | None] = (MAX_BYTES, None),
     ) -> None:
         self._folder = folder
         self._store = store
@@ -107,12 +107,12 @@ class EventLog:
         max_batch: int = 200,
         tuning: Tuning = Tuning(),
         max_bytes: int = MAX_BYTES,
-        ends: Ends = ends_always,
+        ends: Ends | None = None,
     ) -> EventLog:
         """Start the log in `folder`; the store gets batches after `flush_s` seconds or `max_batch` records.
 
         Dead processes' files are drained first, for at most `tuning.drain_wait_s`; after that, or when the store is
-        away, in the background. `ends` says which of their calls are lost; the others are left to who takes them over.
+        away, in the background. `ends` says which of their calls are lost, by default all that nobody may take over; the others are left to who does.
 
         All files in `folder` together take at most `max_bytes`, and half of what is free at the start; beyond that events
         are in memory, as on a full disk. `on_fault(code, message)` hears of `log_filling`, `log_full`, `log_unwritable`,

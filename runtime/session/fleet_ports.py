@@ -81,11 +81,13 @@ class Fleet(Protocol):
         ...
 
     async def take_over(
-        self, worker_id: str, lease_s: float, *, dead: Sequence[str] = (), limit: int = 10
+        self, worker_id: str, lease_s: float, *, dead: Sequence[str] = (), limit: int = 10, rooms: bool = True
     ) -> list[Lease]:
         """Take calls whose lease has run out, or whose worker is one of `dead` (known to be so), for `worker_id`.
 
         Each with its next epoch; of several who ask at once, one gets a call. Calls without a room are taken too: to be ended.
+        A worker that cannot join `rooms` leaves calls in rooms to others, until their leases have run out for a day: to be
+        ended as well.
         """
         ...
 

@@ -60,7 +60,7 @@ class Fleets(Tables):
             self._leases[lease.session_id] = replace(lease, leased_until=min(lease.leased_until, now))
 
     async def take_over(
-        self, worker_id: str, lease_s: float, *, dead: Sequence[str] = (), limit: int = 10
+        self, worker_id: str, lease_s: float, *, dead: Sequence[str] = (), limit: int = 10, rooms: bool = True
     ) -> list[Lease]:
         self._reach()
         now = datetime.now(UTC)
@@ -68,7 +68,8 @@ class Fleets(Tables):
         due = [
             lease.session_id
             for lease in sorted(self._leases.values(), key=lambda lease: lease.leased_until)
-            if (lease.worker_id in dead and lease.worker_id != worker_id) or (steady and lease.leased_until <= now)
+            if (rooms or lease.room is None or lease.leased_until < now - _KEPT)
+            and ((lease.worker_id in dead and lease.worker_id != worker_id) or (steady and lease.leased_until <= now))
         ]
         abandoned = [row.id for row in self._calls.values() if steady and self._abandoned(row, now)]
         until = now + timedelta(seconds=lease_s)

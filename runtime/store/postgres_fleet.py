@@ -52,7 +52,8 @@ with steady as materialized (
   where id = $1 and seen_at >= now() - make_interval(secs => greatest($2::float8 / 2, 2)) and steady_since <= now() - make_interval(secs => 2 * $2)
 ), due as (
   select l.session_id from public.call_lease l
-  where l.worker_id = any ($3::text[]) and l.worker_id <> $1 or l.leased_until <= now() and exists (select from steady)
+  where (l.worker_id = any ($3::text[]) and l.worker_id <> $1 or l.leased_until <= now() and exists (select from steady))
+    and ($5::boolean or l.room is null or l.leased_until < now() - interval '1 day')
   order by l.leased_until limit $4 for update of l skip locked
 ), abandoned as (
   select s.id from public.call_session s
@@ -126,9 +127,9 @@ class Fleets(Database):
         await self.fetch(_LEAVE, worker_id)
 
     async def take_over(
-        self, worker_id: str, lease_s: float, *, dead: Sequence[str] = (), limit: int = 10
+        self, worker_id: str, lease_s: float, *, dead: Sequence[str] = (), limit: int = 10, rooms: bool = True
     ) -> list[Lease]:
-        found = await self.fetch(_TAKE_OVER, worker_id, lease_s, list(dead), limit)
+        found = await self.fetch(_TAKE_OVER, worker_id, lease_s, list(dead), limit, rooms)
         return [Lease(**rows.plain(row)) for row in found]
 
     async def lease(self, session_id: str) -> Lease | None:

@@ -30,9 +30,11 @@ class Fleets(Calls):
         await self.ask("leave", worker_id=worker_id)
 
     async def take_over(
-        self, worker_id: str, lease_s: float, *, dead: Sequence[str] = (), limit: int = 10
+        self, worker_id: str, lease_s: float, *, dead: Sequence[str] = (), limit: int = 10, rooms: bool = True
     ) -> list[Lease]:
-        found = await self.ask("take_over", worker_id=worker_id, lease_s=lease_s, dead=list(dead), most=limit)
+        found = await self.ask(
+            "take_over", worker_id=worker_id, lease_s=lease_s, dead=list(dead), most=limit, rooms=rooms
+        )
         return built_all(Lease, found)
 
     async def lease(self, session_id: str) -> Lease | None:

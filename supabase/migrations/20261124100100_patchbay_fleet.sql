@@ -193,14 +193,15 @@ create function public.patchbay_store_leave(worker_id text) returns jsonb langua
   select to_jsonb(true)
 $$;
 
-create function public.patchbay_store_take_over(worker_id text, lease_s float8, dead text[], most integer)
+create function public.patchbay_store_take_over(worker_id text, lease_s float8, dead text[], most integer, rooms boolean)
 returns jsonb language sql set search_path = '' as $$
   with steady as materialized (
     select w.id from public.worker w
     where w.id = $1 and w.seen_at >= now() - make_interval(secs => greatest($2 / 2, 2)) and w.steady_since <= now() - make_interval(secs => 2 * $2)
   ), due as (
     select l.session_id from public.call_lease l
-    where l.worker_id = any ($3) and l.worker_id <> $1 or l.leased_until <= now() and exists (select from steady)
+    where (l.worker_id = any ($3) and l.worker_id <> $1 or l.leased_until <= now() and exists (select from steady))
+      and ($5 or l.room is null or l.leased_until < now() - interval '1 day')
     order by l.leased_until limit $4 for update of l skip locked
   ), abandoned as (
     select s.id from public.call_session s

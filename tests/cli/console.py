@@ -67,14 +67,17 @@ class Console:
             return self.finished(process, given, code=code)
 
     @contextmanager
-    def running(self, *args: str) -> Iterator[subprocess.Popen[bytes]]:
-        """Start the command in a process group of its own, as a shell does; it does not outlive the block."""
+    def running(self, *args: str, stderr: int = subprocess.PIPE) -> Iterator[subprocess.Popen[bytes]]:
+        """Start the command in a process group of its own, as a shell does; it does not outlive the block.
+
+        `stderr` is a pipe, or a file's descriptor for a command that runs for long.
+        """
         environment = {"PATH": os.environ["PATH"], "HOME": str(self.folder), "NO_COLOR": "1"}
         process = subprocess.Popen(
             [_PROGRAM, *args],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
+            stderr=stderr,
             cwd=self.folder,
             env={**environment, "PATCHBAY_HOME": str(self.home), **self.env},
             start_new_session=True,

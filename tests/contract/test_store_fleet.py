@@ -421,6 +421,26 @@ async def test_a_gap_in_the_beats_begins_the_wait_anew(databases: Databases) -> 
         assert [lease.session_id for lease in await store.take_over("w2", 5)] == [call.id]
 
 
+async def test_who_joins_no_rooms_leaves_calls_in_rooms_to_others(store: Store, acme: OrganizationRow) -> None:
+    in_room, on_line = await begin(store, acme), await begin(store, acme, room=None)
+    assert [lease.session_id for lease in await take(store, "w2", LONG, dead=["w1"], rooms=False)] == [on_line.id]
+    await lose(store, in_room)
+    assert await take(store, "w3", rooms=False) == []
+    assert [lease.session_id for lease in await take(store, "w3")] == [in_room.id]
+
+
+async def test_a_call_in_a_room_that_nobody_joins_for_a_day_is_anybodys_to_end(
+    store: Store, acme: OrganizationRow
+) -> None:
+    call = await begin(store, acme)
+    day_s = 86_400.0
+    assert await store.beat(a_worker("w1"), [(call.id, 1)], 60 - day_s) == Beat()
+    assert await take(store, "w2", rooms=False) == []
+    assert await store.beat(a_worker("w1"), [(call.id, 1)], -60 - day_s) == Beat()
+    (lease,) = await take(store, "w2", rooms=False)
+    assert (lease.session_id, lease.room) == (call.id, "room-1")
+
+
 @pytest.mark.server
 async def test_a_take_over_waits_for_an_append_and_an_append_for_a_take_over(databases: Databases) -> None:
     """Two connections, each in the middle of a transaction: no event slips through between them."""

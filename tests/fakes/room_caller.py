@@ -6,6 +6,7 @@ import argparse
 import asyncio
 import subprocess
 import sys
+from bisect import bisect_right
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -81,10 +82,7 @@ class Heard:
 
     at: float
     samples: Samples
-
-    @property
-    def loud(self) -> bool:
-        return bool(np.sqrt(np.mean(self.samples.astype(np.float64) ** 2)) > LOUD)
+    loud: bool
 
 
 class RoomCaller:
@@ -98,6 +96,9 @@ class RoomCaller:
         self._token = token
         self.room = rtc.Room()
         self.heard: list[Heard] = []
+        self._loud_at: list[
+            float
+        ] = []  # when what was loud came: a long call's frames are too many to be asked each time
         self.tracks: list[str] = []  # the identities of those whose sound is received
         self.left = asyncio.Event()  # no longer in the room, whoever wanted it
         self._queue: deque[Samples] = deque()
@@ -144,13 +145,13 @@ class RoomCaller:
     async def hears(self, after: float | None = None) -> float:
         """Wait until the agent is heard (later than `after`, by default than now), and return when that was."""
         start = self.now if after is None else after
-        await self.until(lambda: any(heard.loud and heard.at > start for heard in self.heard))
-        return next(heard.at for heard in self.heard if heard.loud and heard.at > start)
+        await self.until(lambda: bool(self._loud_at) and self._loud_at[-1] > start)
+        return self._loud_at[bisect_right(self._loud_at, start)]
 
     async def silence(self, seconds: float) -> None:
         """Wait until nothing loud has been heard for so long."""
         start = self.now
-        await self.until(lambda: self.now - max([start, *(each.at for each in self.heard if each.loud)]) >= seconds)
+        await self.until(lambda: self.now - max(start, *self._loud_at[-1:]) >= seconds)
 
     async def until(self, condition: Callable[[], bool]) -> None:
         """Wait until it holds; it is asked whenever something is heard."""
@@ -191,8 +192,15 @@ class RoomCaller:
 
     async def _listen(self, stream: rtc.AudioStream) -> None:
         async for event in stream:
-            self.heard.append(Heard(self.now, samples_of(event.frame).copy()))
+            heard = Heard(self.now, samples := samples_of(event.frame).copy(), _is_loud(samples))
+            self.heard.append(heard)
+            if heard.loud:
+                self._loud_at.append(heard.at)
             self._changed.set()
+
+
+def _is_loud(samples: Samples) -> bool:
+    return bool(np.sqrt(np.mean(samples.astype(np.float64) ** 2)) > LOUD)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from runtime.errors import NotFound, StoreUnreachable
+from runtime.session.fleet_ports import Lease
 from runtime.session.ports import CallRow, EventRow
 
 __all__ = ["RowStore", "StoreOutages"]
@@ -18,6 +19,7 @@ class RowStore:
     def __init__(self) -> None:
         self.call_rows: dict[str, CallRow] = {}
         self.event_rows: dict[str, dict[int, EventRow]] = {}
+        self.leases: dict[str, Lease] = {}
 
     async def open_call(self, row: CallRow) -> None:
         self.call_rows.setdefault(row.id, row)
@@ -37,6 +39,9 @@ class RowStore:
         if session_id not in self.call_rows:
             raise NotFound(f"There is no session '{session_id}'.")
         return self.call_rows[session_id]
+
+    async def lease(self, session_id: str) -> Lease | None:
+        return self.leases.get(session_id)
 
     async def events(self, session_id: str) -> list[EventRow]:
         return [event for _, event in sorted(self.event_rows.get(session_id, {}).items())]

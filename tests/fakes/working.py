@@ -189,7 +189,8 @@ def agent(**fields: Json) -> dict[str, Json]:
     defaults = {**LOCAL, **fields.pop("defaults", {})}
     others, variables = fields.pop("agents", []), fields.pop("variables", [])
     greeting = fields.pop("greeting", "Hello.")
-    first = {"id": "a-desk", "name": "Desk", "instructions": "Help.", "greeting": {"mode": "say", "text": greeting}}
+    greets = {"mode": "say", "text": greeting} if isinstance(greeting, str) else greeting
+    first = {"id": "a-desk", "name": "Desk", "instructions": "Help.", "greeting": greets}
     return {
         "schema_version": 1,
         "session": session,

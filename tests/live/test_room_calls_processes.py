@@ -3,38 +3,25 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import signal
 import socket
-import subprocess
-import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
-import aiohttp
 import pytest
 
-from runtime.session.ports import CallRow, OrganizationRow
-from runtime.settings import Settings
-from runtime.store.postgres import PostgresStore
 from runtime.voice.rooms import join_token
 from tests.cli.console import Console
+from tests.fakes.crew import CANCEL, Crew, crew, eventually, pid_of
 from tests.fakes.databases import Databases
 from tests.fakes.livekit_server import LiveKitServer, free_port, livekit_server
 from tests.fakes.room_caller import RATE, RoomCaller
 from tests.fakes.speech import take
-from tests.fakes.working import agent, ends
 from tests.fakes.working_rooms import a_room, environment
 from tests.worker.waiting import until
 
 pytestmark = pytest.mark.live
-
-Json = Any
-CANCEL = "i want to cancel my contract"
 
 
 @pytest.fixture(scope="module")
@@ -71,80 +58,6 @@ async def test_a_worker_that_cannot_reach_its_server_says_so_once(
 # ------------------------------------------------------------ two processes
 
 
-@dataclass
-class Crew:
-    """A supervisor with its workers, as another process, and what it tells."""
-
-    process: subprocess.Popen[bytes]
-    port: int
-    settings: Settings
-    store: PostgresStore
-    organization: OrganizationRow
-
-    async def get(self, path: str) -> tuple[int, str]:
-        async with (
-            aiohttp.ClientSession() as session,
-            session.get(f"http://127.0.0.1:{self.port}{path}") as response,
-        ):
-            return response.status, await response.text()
-
-    async def ready(self) -> list[dict[str, Json]]:
-        """Return the processes, as the health page describes them; none while it does not answer."""
-        try:
-            _, text = await self.get("/readyz")
-        except aiohttp.ClientError:
-            return []
-        processes: list[dict[str, Json]] = json.loads(text)["processes"]
-        return processes
-
-    async def all_ready(self) -> bool:
-        return [each["condition"] for each in await self.ready()] == ["ready", "ready"]
-
-    async def row(self, room: str) -> CallRow | None:
-        rows = await self.store.calls(self.organization.id)
-        return next((row for row in rows if row.room == room), None)
-
-
-async def eventually(condition: Callable[[], Awaitable[bool]], *, within_s: float = 60.0) -> None:
-    """Wait until what other processes do makes it true."""
-    async with asyncio.timeout(within_s):
-        while not await condition():  # noqa: ASYNC110 - what other processes do sets no event of ours
-            await asyncio.sleep(0.1)
-
-
-@asynccontextmanager
-async def crew(server: LiveKitServer, url: str, folder: Path) -> AsyncIterator[Crew]:
-    """Run `patchbay worker --processes 2`, ready to take one call each."""
-    port = free_port()
-    env = environment(
-        server,
-        url,
-        PATCHBAY_AGENT_NAME=f"patchbay-{uuid.uuid4().hex[:6]}",
-        PATCHBAY_HTTP_PORT=str(port),
-        PATCHBAY_MAX_CALLS="2",
-        PATCHBAY_LOG="warning",
-    )
-    console = Console(folder, env)
-    settings = Settings.load({**env, "PATCHBAY_HOME": str(console.home)}, folder)
-    store = PostgresStore(url)
-    organization = await store.ensure_organization("local")
-    version = await store.save_draft(
-        organization.id, "desk", agent(paths=[ends(CANCEL)], session={"silence": {"after_s": 120}})
-    )
-    await store.publish(version.id)
-    await store.set_default_workflow(organization.id, "desk")
-    with console.running("worker", "--processes", "2") as process:
-        running = Crew(process, port, settings, store, organization)
-        try:
-            await eventually(running.all_ready)
-            yield running
-        finally:
-            if process.poll() is None:  # its children end when it does
-                process.terminate()
-                await asyncio.to_thread(process.wait, 30)
-            await store.aclose()
-
-
 async def test_two_processes_share_the_calls_and_those_of_one_that_is_killed_go_on_in_its_successor(
     livekit: LiveKitServer, databases: Databases, tmp_path: Path
 ) -> None:
@@ -161,7 +74,7 @@ async def test_two_processes_share_the_calls_and_those_of_one_that_is_killed_go_
             assert lost is not None
             assert kept is not None
             assert lost.worker_id is not None
-            os.kill(int(lost.worker_id.rpartition("-")[2]), signal.SIGKILL)
+            os.kill(pid_of(lost.worker_id), signal.SIGKILL)
             killed_at = anna.now
             await eventually(workers.all_ready)
             await anna.hears(killed_at)

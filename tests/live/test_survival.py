@@ -5,24 +5,20 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+import pytest_asyncio
 
-from runtime.session.ports import CallRow
-from runtime.voice.rooms import join_token
-from tests.calls.promises import assert_promises
-from tests.calls.runs import CallResult
+from tests.fakes.crew import Crew, crew, eventually
+from tests.fakes.crew_guests import Guest, greeted
 from tests.fakes.databases import Databases
 from tests.fakes.livekit_server import LiveKitServer, livekit_server
-from tests.fakes.room_caller import RATE, RoomCaller
-from tests.fakes.speech import take
-from tests.fakes.working_rooms import a_room, working_rooms
-from tests.live.test_room_calls_processes import CANCEL, Crew, crew, eventually
+from tests.fakes.room_caller import RoomCaller
+from tests.fakes.working_rooms import working_rooms
+from tests.worker.waiting import until
 
-pytestmark = pytest.mark.live
+pytestmark = [pytest.mark.live, pytest.mark.asyncio(loop_scope="module")]
 
 SPOKEN_AGAIN_S = 3.0
 """From `kill -9` to the next word, on one machine."""
@@ -36,65 +32,21 @@ def livekit(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveKitServer]
         yield server
 
 
-@dataclass(frozen=True, slots=True)
-class Guest:
-    """A caller who was greeted, and their call."""
-
-    workers: Crew
-    caller: RoomCaller
-    row: CallRow
-
-    @property
-    def pid(self) -> int:
-        """Return the process that runs the call, as it was begun."""
-        assert self.row.worker_id is not None
-        return int(self.row.worker_id.rpartition("-")[2])
-
-    async def now(self) -> CallRow:
-        return await self.workers.store.call(self.row.id)
-
-    async def events(self, event_type: str) -> int:
-        return sum(event.event_type == event_type for event in await self.workers.store.events(self.row.id))
-
-    async def resumed(self, count: int = 1) -> None:
-        async def is_resumed() -> bool:
-            return await self.events("call_resumed") == count
-
-        await eventually(is_resumed)
-
-    async def result(self) -> CallResult:
-        """Wait until the call is over; what is stored of it keeps every promise."""
-
-        async def is_over() -> bool:
-            return (await self.now()).ended_at is not None
-
-        await eventually(is_over)
-        result = CallResult(tuple(await self.workers.store.events(self.row.id)), await self.now())
-        assert_promises(result)
-        return result
-
-    async def finish(self) -> CallResult:
-        """Say what ends the call."""
-        await self.caller.silence(0.7)
-        await self.caller.say(take(CANCEL, RATE))
-        return await self.result()
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def shared(
+    livekit: LiveKitServer, databases: Databases, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[Crew]:
+    """Two processes for all tests: to start them takes longer than most of what is tested."""
+    async with crew(livekit, await databases.migrated(), tmp_path_factory.mktemp("crew")) as workers:
+        yield workers
 
 
-@asynccontextmanager
-async def greeted(workers: Crew, server: LiveKitServer) -> AsyncIterator[Guest]:
-    """Have somebody call who was greeted, and whose events are stored."""
-    room = a_room()
-    async with RoomCaller(server.url, join_token(workers.settings, room, "anna")) as caller:
-        await caller.hears(0.0)
-        await caller.silence(0.7)
-
-        async def is_stored() -> bool:
-            return await workers.row(room) is not None
-
-        await eventually(is_stored)
-        row = await workers.row(room)
-        assert row is not None
-        yield Guest(workers, caller, row)
+@pytest_asyncio.fixture(loop_scope="module")
+async def guest(livekit: LiveKitServer, shared: Crew) -> AsyncIterator[Guest]:
+    """A caller of two processes that are ready, whatever befell them before."""
+    await eventually(shared.all_ready)
+    async with greeted(shared, livekit) as caller:
+        yield caller
 
 
 def agents(caller: RoomCaller) -> int:
@@ -102,16 +54,13 @@ def agents(caller: RoomCaller) -> int:
     return sum(each.identity.startswith("agent") for each in caller.room.remote_participants.values())
 
 
-async def test_a_call_goes_on_when_its_worker_is_killed(
-    livekit: LiveKitServer, databases: Databases, tmp_path: Path
-) -> None:
-    async with crew(livekit, await databases.migrated(), tmp_path) as workers, greeted(workers, livekit) as guest:
-        killed_at = guest.caller.now
-        os.kill(guest.pid, signal.SIGKILL)
-        heard_at = await guest.caller.hears(killed_at)
-        await guest.resumed()
-        assert agents(guest.caller) == 1
-        result = await guest.finish()
+async def test_a_call_goes_on_when_its_worker_is_killed(guest: Guest) -> None:
+    killed_at = guest.caller.now
+    os.kill(guest.pid, signal.SIGKILL)
+    heard_at = await guest.caller.hears(killed_at)
+    await guest.resumed()
+    await until(lambda: agents(guest.caller) == 1)
+    result = await guest.finish()
     assert heard_at - killed_at < SPOKEN_AGAIN_S
     assert (result.row.status, result.row.end_reason) == ("completed", "agent_hangup")
     assert result.row.worker_id != guest.row.worker_id
@@ -119,23 +68,20 @@ async def test_a_call_goes_on_when_its_worker_is_killed(
     assert result.said.count("Hello.") == 1
 
 
-async def test_a_worker_that_was_stopped_past_its_lease_finds_its_call_gone_and_says_nothing(
-    livekit: LiveKitServer, databases: Databases, tmp_path: Path
-) -> None:
-    async with crew(livekit, await databases.migrated(), tmp_path) as workers, greeted(workers, livekit) as guest:
-        stopped_at = guest.caller.now
-        os.kill(guest.pid, signal.SIGSTOP)
-        try:
-            await guest.caller.hears(stopped_at)
-            await guest.resumed()
-        finally:
-            os.kill(guest.pid, signal.SIGCONT)
-        await eventually(lambda: _has_no_calls(workers, str(guest.row.worker_id)))
-        assert agents(guest.caller) == 1
-        result = await guest.finish()
-        late = await workers.store.fetch(
-            "select event_type from public.late_event where session_id = $1::text::uuid", result.row.id
-        )
+async def test_a_worker_that_was_stopped_past_its_lease_finds_its_call_gone_and_says_nothing(guest: Guest) -> None:
+    stopped_at = guest.caller.now
+    os.kill(guest.pid, signal.SIGSTOP)
+    try:
+        await guest.caller.hears(stopped_at)
+        await guest.resumed()
+    finally:
+        os.kill(guest.pid, signal.SIGCONT)
+    await eventually(lambda: _has_no_calls(guest))
+    await until(lambda: agents(guest.caller) == 1)
+    result = await guest.finish()
+    late = await guest.workers.store.fetch(
+        "select event_type from public.late_event where session_id = $1::text::uuid", result.row.id
+    )
     assert (result.row.status, result.row.end_reason) == ("completed", "agent_hangup")
     resumed = next(event.seq for event in result.events if event.event_type == "call_resumed")
     assert {event.epoch for event in result.events if event.seq < resumed} == {1}
@@ -143,18 +89,17 @@ async def test_a_worker_that_was_stopped_past_its_lease_finds_its_call_gone_and_
     assert {row["event_type"] for row in late} <= {"fault_raised"}  # that it stood still, before it knew why
 
 
-async def _has_no_calls(workers: Crew, worker_id: str) -> bool:
-    return any(row.id == worker_id and row.state == "ready" and row.calls == 0 for row in await workers.store.workers())
+async def _has_no_calls(guest: Guest) -> bool:
+    """Whether the worker that had the call knows that it has none."""
+    workers = await guest.workers.store.workers()
+    return any(row.id == guest.row.worker_id and row.state == "ready" and row.calls == 0 for row in workers)
 
 
-async def test_a_caller_who_left_meanwhile_has_dropped_the_call(
-    livekit: LiveKitServer, databases: Databases, tmp_path: Path
-) -> None:
-    async with crew(livekit, await databases.migrated(), tmp_path) as workers, greeted(workers, livekit) as guest:
-        os.kill(guest.pid, signal.SIGSTOP)  # and then: whoever ends with a goodbye is heard to go
-        await guest.caller.leave()
-        os.kill(guest.pid, signal.SIGKILL)
-        result = await guest.result()
+async def test_a_caller_who_left_meanwhile_has_dropped_the_call(guest: Guest) -> None:
+    os.kill(guest.pid, signal.SIGSTOP)  # and then: whoever ends with a goodbye is heard to go
+    await guest.caller.leave()
+    os.kill(guest.pid, signal.SIGKILL)
+    result = await guest.result()
     assert (result.row.status, result.row.end_reason) == ("dropped", "connection_lost")
 
 
@@ -167,9 +112,9 @@ async def test_a_call_goes_on_elsewhere_when_the_whole_host_is_gone(
         crew(livekit, url, tmp_path) as workers,
         greeted(workers, livekit) as guest,
     ):
-        children = [row for row in await workers.store.workers() if row.capacity == 1]
+        children = workers.pids()
         killed_at = guest.caller.now
-        for pid in (workers.process.pid, *(int(row.id.rpartition("-")[2]) for row in children)):
+        for pid in (workers.process.pid, *children):
             os.kill(pid, signal.SIGKILL)
         heard_at = await guest.caller.hears(killed_at)
         await guest.resumed()

@@ -91,7 +91,7 @@ class Worker:
 
         metrics = Metrics(CollectorRegistry())
         metrics.refused("full")
-        metrics.log_state(2.5, 7)
+        metrics.log_state(2.5, 7, 0.5)
         self.say("counted")
         await self.wait()
 
@@ -104,7 +104,7 @@ class Worker:
 
             metrics = Metrics(CollectorRegistry())
             metrics.refused("full")
-            metrics.log_state(99, 99)
+            metrics.log_state(99, 99, 0.9)
             os._exit(1)
         await self.count()
 

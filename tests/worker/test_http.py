@@ -135,6 +135,7 @@ async def test_a_supervised_worker_answers_for_all_its_processes(tmp_path: Path)
     assert found['patchbay_calls_refused_total{reason="full"}'] == 3  # one was counted by a process that is dead
     assert found["patchbay_event_log_lag_seconds"] == 2.5
     assert found["patchbay_event_log_depth"] == 14
+    assert found["patchbay_event_log_fill_ratio"] == 0.5
     assert found['patchbay_calls_running{draining="false"}'] == 2
     assert found['patchbay_calls_max{draining="false"}'] == 6
     assert found['patchbay_processes{condition="ready"}'] == 2

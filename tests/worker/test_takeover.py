@@ -22,7 +22,7 @@ from tests.worker.waiting import until
 from worker.legs import Leg
 from worker.reception import Taken
 from worker.rooms.leg import Nobody, RoomLeg
-from worker.takeover import Parts, TakeOver, left_to_the_fleet, others_drained
+from worker.takeover import Parts, TakeOver, others_drained
 
 
 @dataclass
@@ -60,8 +60,9 @@ class Bench:
         return Recovered(row, CallState(), last_seq=1, last_at=datetime.now(UTC))
 
     @asynccontextmanager
-    async def looking(self) -> AsyncIterator[TakeOver]:
-        others = TakeOver(Parts("w-2", self.store, self, self, self.drain, self.recovered), look_s=0.01)
+    async def looking(self, *, rooms: bool = True) -> AsyncIterator[TakeOver]:
+        parts = Parts("w-2", self.store, self, self if rooms else None, self.drain, self.recovered)
+        others = TakeOver(parts, look_s=0.01)
         running = spawn(others.run(), name="take over")
         try:
             yield others
@@ -142,14 +143,19 @@ async def test_a_store_that_is_away_is_asked_again() -> None:
         await until(lambda: bench.resumed)
 
 
-async def test_a_dead_processs_log_ends_only_calls_that_nobody_may_take_over() -> None:
-    store = MemoryStore()
-    ends = left_to_the_fleet(store)
-    assert not await ends(await a_call(store, "w-1"))
-    assert await ends(await a_call(store, "w-1", room=None))
-    own = await a_call(store, "w-1")
-    await store.close_call(own)
-    assert await ends(own)
+async def test_who_joins_no_rooms_ends_its_own_kind_and_leaves_the_others_to_who_does() -> None:
+    bench = Bench()
+    here, elsewhere = await a_call(bench.store, "w-1", room=None), await a_call(bench.store, "w-1")
+    async with bench.looking(rooms=False) as looking:
+        looking.told("w-1")
+        async with asyncio.timeout(10):
+            while await bench.reason(here) is None:  # noqa: ASYNC110 - the store tells nobody
+                await asyncio.sleep(0.01)
+    assert await bench.reason(elsewhere) is None
+    async with bench.looking() as looking:
+        looking.told("w-1")
+        await until(lambda: bench.resumed)
+    assert [taken.recovered.row.id for taken in bench.resumed] == [elsewhere.id]
 
 
 async def test_what_nobody_left_behind_is_not_waited_for(tmp_path: Path) -> None:

@@ -85,6 +85,12 @@ class Metrics:
             registry=self._registry,
             multiprocess_mode="livesum",
         )
+        self.event_log_fill = Gauge(
+            "patchbay_event_log_fill_ratio",
+            "How full the local log is, of what it may take of the disk: no new calls at 0.9.",
+            registry=self._registry,
+            multiprocess_mode="livemax",
+        )
 
     def refused(self, reason: str) -> None:
         """Count a call that was not taken: `full`, `draining`, `no_workflow`, `limit_reached`, …"""
@@ -94,7 +100,8 @@ class Metrics:
         """Count a fault that belongs to no call (the event log's, the worker's)."""
         self.faults.labels(self.component(component), self.code(code)).inc()
 
-    def log_state(self, lag_s: float, depth: int) -> None:
-        """Set the event log's gauges."""
+    def log_state(self, lag_s: float, depth: int, fill: float) -> None:
+        """Set the event log's gauges; `fill` is from 0 to 1."""
         self.event_log_lag.set(lag_s)
         self.event_log_depth.set(depth)
+        self.event_log_fill.set(fill)

@@ -45,7 +45,7 @@ class Observers:
 
         def beat(lag_s: float) -> None:
             self.metrics.loop_lag.observe(lag_s)
-            self.metrics.log_state(log.lag_s, log.depth)
+            self.metrics.log_state(log.lag_s, log.depth, log.fill)
 
         def blocked(_ms: int) -> None:
             self.metrics.loop_blocked.inc()

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+import json
 import re
 
 from runtime.variables import VariableSpec
 from runtime.voice.local import rules_wording as wording
 from runtime.voice.local.rules_texts import read_refusal
-from runtime.voice.local.rules_turn import Answer, CallerTurn
-from runtime.voice.local.rules_view import Answered, Heard, Moved, Spoke, View
+from runtime.voice.local.rules_turn import Answer, Call, CallerTurn
+from runtime.voice.local.rules_view import Answered, Called, Heard, Moved, Spoke, View
 
 __all__ = ["decide"]
 
+_AGAIN = "You may call it again."
 _GREET = re.compile(r"\b(?:greet|welcome|introduce)", re.IGNORECASE)
 
 
 def decide(view: View, *, may_call: bool = True, must_call: str | None = None) -> Answer:
-    """Return the answer. Total and deterministic; functions are called only straight after the caller's words.
+    """Return the answer. Total and deterministic.
 
+    Functions are called only straight after the caller's words, but for one whose answer says that it may be called again.
     `may_call` is False where the model is forbidden functions; `must_call` names the one it is told to call.
     """
     last = view.items[-1] if view.items else Moved()
@@ -25,8 +28,22 @@ def decide(view: View, *, may_call: bool = True, must_call: str | None = None) -
         answer = CallerTurn(view, last.text).answer(must_call)
         return answer if may_call or not answer.calls else Answer(answer.text or CallerTurn(view, "").ask_again())
     if isinstance(last, Answered) and not view.told:
+        if may_call and (repeated := _repeated(view, last)) is not None:
+            return Answer("", (repeated,))
         return Answer(_after(view))
     return Answer(_arrival(view))
+
+
+def _repeated(view: View, last: Answered) -> Call | None:
+    """Return the call that nobody knows the end of, where it may be made once more."""
+    if not (last.failed and last.text.endswith(_AGAIN)) or view.function(last.name) is None:
+        return None
+    called = next((item for item in reversed(view.items) if isinstance(item, Called) and item.name == last.name), None)
+    try:
+        arguments = json.loads(called.arguments) if called is not None else None
+    except ValueError:
+        return None
+    return Call(last.name, arguments) if isinstance(arguments, dict) else None
 
 
 def _after(view: View) -> str:

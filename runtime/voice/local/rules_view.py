@@ -35,9 +35,10 @@ class Spoke:
 
 @dataclass(frozen=True, slots=True)
 class Called:
-    """The model called a function."""
+    """The model called a function; `arguments` are JSON."""
 
     name: str
+    arguments: str = "{}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +135,7 @@ def _item(raw: llm.ChatItem, names: Mapping[str, str]) -> Item | None:
             text = _clean(raw.text_content).strip()
             return Spoke(text[:_LONGEST]) if text else None
         case llm.FunctionCall():
-            return Called(raw.name)
+            return Called(raw.name, raw.arguments)
         case llm.FunctionCallOutput():
             if _MOVED in raw.output[:200]:
                 return Moved()

@@ -215,6 +215,26 @@ async def test_a_call_that_somebody_may_take_over_is_sent_and_not_ended(tmp_path
     assert list(tmp_path.iterdir()) == []
 
 
+async def test_unless_told_otherwise_nobody_ends_a_call_that_can_go_on(tmp_path: Path) -> None:
+    """In a room and leased it can; on a worker's own line, or once nobody owns it, it cannot."""
+    store = MemoryStore()
+    organization = (await store.ensure_organization("acme")).id
+    room = replace(CALL, organization_id=organization, worker_id="w1", room="room-1")
+    calls = {"left": room, "own-line": replace(room, room=None), "unowned": replace(room, worker_id=None)}
+    for number, (name, call) in enumerate(calls.items()):
+        row = replace(call, id=name)
+        started = replace(event(1, "call_started"), session_id=name, organization_id=organization)
+        leave(tmp_path, [Opened(row), started], name=f"20260503T10000{number}-1-aaaa")
+    log = await EventLog.open(tmp_path, store)  # as the API, the CLI and workers do
+    await log.aclose()
+    assert [(await store.call(name)).end_reason for name in calls] == [None, "worker_lost", "worker_lost"]
+    assert [each.event_type for each in await store.events("left")] == ["call_started"]
+    lease = await store.lease("left")
+    assert lease is not None
+    assert lease.worker_id == "w1"
+    assert not list(tmp_path.glob("*.ndjson"))
+
+
 async def test_a_call_that_wrote_its_end_is_closed_whoever_may_take_it_over(
     tmp_path: Path, store: StoreOutages
 ) -> None:

@@ -54,6 +54,7 @@ async def test_the_loop_and_the_log_of_a_process_are_measured(tmp_path: Path) ->
     await log.aclose()
     assert registry.get_sample_value("patchbay_loop_blocked_total") == 1
     assert registry.get_sample_value("patchbay_event_log_depth") == 0
+    assert registry.get_sample_value("patchbay_event_log_fill_ratio") == log.fill
 
 
 async def test_stopping_twice_is_stopping_once() -> None:

@@ -130,12 +130,13 @@ def test_what_belongs_to_no_call(registry: CollectorRegistry) -> None:
     metrics.refused("full")
     metrics.refused("+15550199")
     metrics.fault("event_log", "store_away")
-    metrics.log_state(1.5, 20)
+    metrics.log_state(1.5, 20, 0.25)
     assert value(registry, "patchbay_calls_refused_total", reason="full") == 1
     assert value(registry, "patchbay_calls_refused_total", reason="other") == 1
     assert value(registry, "patchbay_faults_total", component="event_log", code="store_away") == 1
     assert value(registry, "patchbay_event_log_lag_seconds") == 1.5
     assert value(registry, "patchbay_event_log_depth") == 20
+    assert value(registry, "patchbay_event_log_fill_ratio") == 0.25
 
 
 @pytest.mark.parametrize("what", [None, 7, "", "HTTP 500", "+15550199", "a" * 49, "ünder", "x\n", ["a"]])
