@@ -43,6 +43,7 @@ class Bridge:
         self._line = line
         self._heard: list[str] = []
         self._last_turn: tuple[str, float | None] | None = None
+        self._taken_up: tuple[str, float] = ("", 0.0)
         self._heard_at = 0.0
         self._dictating = False
         self._answered = 0
@@ -117,6 +118,8 @@ class Bridge:
             return False
         line, metrics = self._line, message.metrics
         turn = (text, metrics.get("stopped_speaking_at"))
+        if turn[1] is not None and text == self._taken_up[0] and turn[1] <= self._taken_up[1]:
+            return False  # LiveKit was late with words that were taken up, and are being answered, already
         if turn[1] is not None and turn == self._last_turn:
             return line.reply_wanted  # LiveKit tells it again where a tool kept it waiting for five seconds
         self._last_turn = turn
@@ -188,6 +191,7 @@ class Bridge:
         quiet = not self._line.speaking and self._session.user_state != "speaking"
         if heard == tuple(self._heard) and quiet and not self._call.state.ending:
             text = " ".join(heard)
+            self._taken_up = (text, self._heard_at)
             self._line.hear_text(llm.ChatMessage(role="user", content=[text]), self.turn_heard)
 
     # ------------------------------------------------------------ the agent
