@@ -7,13 +7,15 @@ from __future__ import annotations
 
 from types import ModuleType
 
-from runtime.store import postgres_after_call, queries
+# Under other names than the modules of this package have, or the next lines would import these again.
+from runtime.store import postgres_after_call as this_after_call
+from runtime.store import queries as this_queries
 from tests.contract.previous_release import postgres_after_call as previous_after_call
 from tests.contract.previous_release import queries as previous_queries
 
 __all__ = ["statements"]
 
-_MODULES = ((queries, previous_queries), (postgres_after_call, previous_after_call))
+_MODULES = ((this_queries, previous_queries), (this_after_call, previous_after_call))
 
 
 def statements() -> list[tuple[ModuleType, str, str]]:
