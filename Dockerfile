@@ -1,5 +1,5 @@
-# The worker that answers calls through LiveKit (the default command), and the whole command line, such as
-# `docker run --rm --init -v patchbay:/data patchbay demo`.
+# The worker that answers calls through LiveKit (the default command), the control API (`api --host 0.0.0.0`), and the whole
+# command line, such as `docker run --rm --init -v patchbay:/data patchbay demo`.
 
 # 3.13 and not 3.12, for which pocketsphinx has no wheel: nothing is compiled here.
 ARG PYTHON=3.13-slim-bookworm
@@ -36,8 +36,9 @@ USER patchbay
 # Event logs, the key of secrets, and the embedded Postgres where DATABASE_URL is not set. A local disk, not NFS.
 VOLUME /data
 WORKDIR /workflows
-# The worker's own; on loopback, unless PATCHBAY_HTTP_HOST lets probes from outside in.
-EXPOSE 8081
+# The worker's own, on loopback, unless PATCHBAY_HTTP_HOST lets probes from outside in; and the API's, which needs a health check
+# of its own (compose.yaml).
+EXPOSE 8081 8080
 HEALTHCHECK --interval=15s --timeout=5s --start-period=30s --retries=3 \
   CMD ["python", "-c", "import urllib.request; urllib.request.urlopen('http://127.0.0.1:8081/healthz', timeout=4)"]
 ENTRYPOINT ["patchbay"]

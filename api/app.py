@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from importlib.metadata import version
 from typing import Any, Final, cast
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.openapi.utils import get_openapi
 from fastapi.responses import JSONResponse
 from fastapi_offline import FastAPIOffline
 from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import Response
 
+from api.description import ABOUT, TAGS, describe, operation_id
 from api.gate import Bounds, Gate
-from api.problems import PROBLEM_TYPE, Code, Problem, ProblemBody, of_error, problems
+from api.problems import PROBLEM_TYPE, Code, Problem, of_error
 from api.routes import ROUTERS
 from api.routes.health import router as health
 from api.services import Services
@@ -24,6 +25,7 @@ from runtime.errors import PatchbayError
 __all__ = ["create_app"]
 
 Json = Any
+_NO_JSON: Final = frozenset({"json_invalid", "model_attributes_type"})
 _CODES: Final[dict[int, Code]] = {
     404: "not_found",
     405: "method_not_allowed",
@@ -31,19 +33,10 @@ _CODES: Final[dict[int, Code]] = {
     413: "too_large",
     415: "unsupported_media_type",
 }
-_ANYWHERE: Final = (400, 401, 403, 422, 429, 503, 504)
-_WITH_A_BODY: Final = (413,)
-_ABOUT: Final = """
-Builders, their tools and analysts work with Patchbay here.
-
-**Who asks**: `Authorization: Bearer` with an API key (`pb_…`, from `patchbay key create`) or the access token of a signed-in
-Supabase user. A user of several organizations names one in `X-Organization-Id`.
-
-**Answers**: a resource is its row; a list is `{"items": […], "next": …}`, and `?after=` takes `next`. What goes wrong is
-`application/problem+json` with a `code` for programs, a `detail` and a `remedy` for people, and the `request_id`.
-
-**Sent twice, done once**: a POST with an `Idempotency-Key` answers the second time as it did the first, for a day.
-"""
+_DETAILS: Final = {
+    404: "There is nothing at this address.",
+    405: "There is something at this address, but nothing that this method does.",
+}
 
 
 def create_app(services: Services, bounds: Bounds | None = None) -> FastAPI:
@@ -54,7 +47,9 @@ def create_app(services: Services, bounds: Bounds | None = None) -> FastAPI:
         redoc_url=None,
         title="Patchbay",
         version=version("patchbay"),
-        description=_ABOUT,
+        description=ABOUT,
+        openapi_tags=TAGS,
+        generate_unique_id_function=operation_id,
         license_info={"name": "Apache-2.0", "identifier": "Apache-2.0"},
         separate_input_output_schemas=False,
     )
@@ -82,38 +77,8 @@ def create_app(services: Services, bounds: Bounds | None = None) -> FastAPI:
     app.include_router(health)
     for router in ROUTERS:
         app.include_router(router, prefix="/api")
-    app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
+    app.openapi = lambda: describe(app)  # type: ignore[method-assign]
     return app
-
-
-def _openapi(app: FastAPI) -> dict[str, Json]:
-    """Return the description with our problems in the place of FastAPI's own."""
-    if app.openapi_schema is None:
-        schema = get_openapi(
-            title=app.title,
-            version=app.version,
-            description=app.description,
-            routes=app.routes,
-            license_info=app.license_info,
-        )
-        for path, operations in schema["paths"].items():
-            for operation in operations.values():
-                _document_common(path, operation)
-        schemas = schema.setdefault("components", {}).setdefault("schemas", {})
-        schemas["ProblemBody"] = ProblemBody.model_json_schema()
-        for name in ("HTTPValidationError", "ValidationError"):
-            schemas.pop(name, None)
-        app.openapi_schema = schema
-    return app.openapi_schema
-
-
-def _document_common(path: str, operation: dict[str, Json]) -> None:
-    """Name the problems that any request may be answered with."""
-    statuses: tuple[int, ...] = _ANYWHERE if path.startswith("/api/") else ()
-    statuses += _WITH_A_BODY if "requestBody" in operation else ()
-    answers = operation["responses"]
-    for status, answer in problems(*statuses).items():
-        answers.setdefault(str(status), answer)
 
 
 def _answer(request: Request, problem: Problem) -> Response:
@@ -132,13 +97,21 @@ async def _error(request: Request, error: Exception) -> Response:
 async def _invalid(request: Request, error: Exception) -> Response:
     """Name each place; never what stood there, which may be a secret."""
     found = cast("RequestValidationError", error).errors()
-    errors = [{"where": list(map(str, each["loc"])), "message": each["msg"], "kind": each["type"]} for each in found]
+    errors = [{"where": list(map(str, each["loc"])), "message": _said(each), "kind": each["type"]} for each in found]
     said = "; ".join(f"{'.'.join(each['where'])}: {each['message']}" for each in errors[:5])
-    return _answer(request, Problem(422, "invalid_request", said, errors=errors))
+    kinds = {each["kind"] for each in errors}
+    remedy = "Send a JSON object with Content-Type: application/json." if kinds & _NO_JSON else ""
+    return _answer(request, Problem(422, "invalid_request", said, remedy=remedy, errors=errors))
+
+
+def _said(fault: Mapping[str, Json]) -> str:
+    """Return what is wrong; of a body that is no JSON, its parser's reason too, which quotes nothing."""
+    reason = fault.get("ctx", {}).get("error") if fault["type"] == "json_invalid" else None
+    return f"{fault['msg']}: {reason}" if isinstance(reason, str) else str(fault["msg"])
 
 
 async def _http(request: Request, error: Exception) -> Response:
     http = cast("HTTPException", error)
     code = _CODES.get(http.status_code, "invalid_request" if http.status_code < 500 else "internal_error")
-    detail = "There is nothing at this address." if http.status_code == 404 else str(http.detail)
+    detail = _DETAILS.get(http.status_code, str(http.detail))
     return _answer(request, Problem(http.status_code, code, detail, headers=http.headers))

@@ -127,6 +127,8 @@ class TokenAuthenticator:
             raise _refused(
                 "The access token is not that of a signed-in user; keys of the project itself are not accepted."
             )
+        if claims.get("is_anonymous") is True:
+            raise _refused("The access token is an anonymous user's; sign in with an account.")
         members = await self._rows.select(
             "organization_member", columns=["organization_id", "role"], where=[("user_id", "eq", user_id)]
         )
@@ -159,8 +161,13 @@ class TokenAuthenticator:
 
 
 @asynccontextmanager
-async def open_authenticator(settings: Settings, access: RowAccess) -> AsyncIterator[TokenAuthenticator]:
-    """Yield what checks tokens by the settings: SUPABASE_JWT_SECRET, the keys of SUPABASE_URL, and this home's own users."""
+async def open_authenticator(
+    settings: Settings, access: RowAccess, *, local: bool = False
+) -> AsyncIterator[TokenAuthenticator]:
+    """Yield what checks tokens by the settings: SUPABASE_JWT_SECRET, the keys of SUPABASE_URL.
+
+    With `local` the users of this home are known, too (`api.local`).
+    """
     async with AsyncExitStack() as stack:
         jwks = None
         if settings.supabase_url is not None:
@@ -170,7 +177,7 @@ async def open_authenticator(settings: Settings, access: RowAccess) -> AsyncIter
         yield TokenAuthenticator(
             access,
             jwt_secret=secret.get_secret_value() if secret else None,
-            more_secrets=[local_secret(settings.make_home())],
+            more_secrets=[local_secret(settings.make_home())] if local else [],
             jwks=jwks,
         )
 

@@ -43,10 +43,12 @@ _SAFE: Final = {
 class Bounds:
     """How much a request may be, how many a minute one caller may send, and how long one may take.
 
-    `body_bytes` and `timeout_s` hold for every path but those that a pattern of `large` or `long` names.
+    `body_bytes` and `timeout_s` hold for every path but those that a pattern of `large` or `long` names. A body is whole
+    within `body_s` everywhere: it is read before anybody knows whose it is.
     """
 
     body_bytes: int = 2 * 1024 * 1024
+    body_s: float = 60.0
     timeout_s: float = 30.0
     per_minute: int = 600
     large: Mapping[str, int] = field(default_factory=lambda: {r"/documents/.+$": 10 * 1024 * 1024})
@@ -89,9 +91,11 @@ class Gate:
             if passage.scope["type"] == "websocket":
                 await self._app(passage.scope, passage.receive, passage.send)
                 return
-            passage.limit(_of_path(passage.path, self._bounds.large, self._bounds.body_bytes), headers)
+            passage.limit(
+                _of_path(passage.path, self._bounds.large, self._bounds.body_bytes), self._bounds.body_s, headers
+            )
             await self._in_time(passage)
-            passage.refuse_overflow()
+            passage.refuse_body()
         except Problem as problem:
             await passage.answer(problem)
         except Exception:
@@ -133,7 +137,11 @@ class Gate:
         )
 
     def _is_own(self, origin: str, host: str) -> bool:
-        return origin.rstrip("/") in self._origins or urlsplit(origin).netloc == host
+        try:
+            place = urlsplit(origin).netloc
+        except ValueError:  # an address in brackets that is none
+            return False
+        return origin.rstrip("/") in self._origins or place == host
 
     async def _in_time(self, passage: _Passage) -> None:
         """Bound the time to the beginning of the answer: what streams may go on."""
@@ -159,39 +167,50 @@ class _Passage:
         self.scope = scope
         self.path: str = scope["path"]
         self.started = False
-        self.overflowed = False
+        self._refused: Problem | None = None
         self.on_start = _nothing
         self._receive = receive
         self._send = send
         self._request_id = request_id
         self._status = 0
         self._left: int | None = None
+        self._whole_until: float | None = None
         self._began = time.perf_counter()
 
-    def limit(self, most: int, headers: Headers) -> None:
-        """Bound the body; raises the problem 413 where it says at once that it is larger."""
+    def limit(self, most: int, seconds: float, headers: Headers) -> None:
+        """Bound the body's size and time; raises the problem 413 where it says at once that it is larger."""
         self._left = most
+        self._whole_until = asyncio.get_running_loop().time() + seconds
         said = headers.get("content-length", "0")
         if said.isdigit() and int(said) > most:
             raise _too_large(most)
 
-    def refuse_overflow(self) -> None:
-        """Raise the problem 413 where the body turned out to be too large, whatever the application made of that."""
-        if self.overflowed:
-            raise _too_large(None)
+    def refuse_body(self) -> None:
+        """Raise the problem 413 or 504 where the body was too large or too slow, whatever the application made of that."""
+        if self._refused is not None and not self.started:
+            raise self._refused
 
     async def receive(self) -> Message:
-        message = await self._receive()
+        try:
+            async with asyncio.timeout_at(self._whole_until):
+                message = await self._receive()
+        except TimeoutError:
+            raise self._refusing(_too_slow()) from None
         if message["type"] == "http.request" and self._left is not None:
             self._left -= len(message.get("body", b""))
             if self._left < 0:
-                # FastAPI turns whatever is raised here into a 400 of its own, which is not sent on then.
-                self.overflowed = True
-                raise _too_large(None)
+                raise self._refusing(_too_large(None))
+        if not message.get("more_body"):
+            self._whole_until = None  # what comes now is that the caller has gone
         return message
 
+    def _refusing(self, problem: Problem) -> Problem:
+        # FastAPI turns whatever is raised here into a 400 of its own, which is not sent on then.
+        self._refused = problem
+        return problem
+
     async def send(self, message: Message) -> None:
-        if self.overflowed and not self.started:
+        if self._refused is not None and not self.started:
             return
         await self._sent(message)
 
@@ -219,15 +238,21 @@ class _Passage:
         )
         await response(self.scope, self.receive, self._sent)
 
+    def _template(self) -> str | None:
+        """Return the route's path with the names of its parameters: what is in their place may be a telephone number."""
+        path: str | None = getattr(self.scope.get("route"), "path", None)
+        if path is None or path.startswith("/api/") or not self.path.startswith("/api/"):
+            return path
+        return f"/api{path}"
+
     def told(self) -> None:
         """Sum the request up in one line."""
         if self.path in _QUIET:
             return
-        route = self.scope.get("route")
         _log.info(
             "request",
             method=self.scope.get("method", "WS"),
-            route=getattr(route, "path", None),
+            route=self._template(),
             status=self._status,
             ms=round(1000 * (time.perf_counter() - self._began), 1),
             actor=getattr(self.scope.get("state", {}).get("principal"), "actor", None),
@@ -241,6 +266,10 @@ def _of_path(path: str, special: Mapping[str, T], usual: T) -> T:
 def _too_large(most: int | None) -> Problem:
     size = f" than {most // 1024 // 1024} MiB" if most else ""
     return Problem(413, "too_large", f"The body is larger{size or ' than it may be'}.")
+
+
+def _too_slow() -> Problem:
+    return Problem(504, "timed_out", "The body took too long to come.", headers={"Connection": "close"})
 
 
 def _nothing() -> None:

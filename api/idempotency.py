@@ -6,7 +6,7 @@ import asyncio
 import base64
 import hashlib
 import json
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -14,6 +14,7 @@ from typing import Annotated, Any, Final
 
 import structlog
 from fastapi import Depends, Header, Request
+from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute
 from starlette.responses import Response
 
@@ -24,7 +25,7 @@ from runtime.errors import PatchbayError
 from runtime.store.row_access import SERVICE, Condition, Rows, RowsFault
 from runtime.tasks import spawn
 
-__all__ = ["IdempotentRoute"]
+__all__ = ["PatchbayRoute"]
 
 Json = Any
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
@@ -55,8 +56,8 @@ async def _documented(
     """Say what the header is; the route reads it before anything else."""
 
 
-class IdempotentRoute(APIRoute):
-    """A route whose POSTs honour the header `Idempotency-Key`.
+class PatchbayRoute(APIRoute):
+    """A route that refuses query keys it does not know, and whose POSTs honour the header `Idempotency-Key`.
 
     Answers below 500 are kept for 24 hours, but for 429 and what streams. Who dies in the middle leaves the work to the
     next request with the key, 60 seconds later.
@@ -70,14 +71,35 @@ class IdempotentRoute(APIRoute):
 
     def get_route_handler(self) -> Handler:
         handle = super().get_route_handler()
+        known = frozenset(_query_keys(self.dependant))
 
         async def once(request: Request) -> Response:
+            _refuse_unknown(request, known)
             key = request.headers.get("idempotency-key", "")
             if request.method != "POST" or not 0 < len(key) <= _LONGEST:
                 return await handle(request)  # a key that is none is refused there
             return await _once(request, key, handle)
 
         return once
+
+
+def _query_keys(dependant: Dependant) -> Iterator[str]:
+    yield from (each.alias for each in dependant.query_params)
+    for inner in dependant.dependencies:
+        yield from _query_keys(inner)
+
+
+def _refuse_unknown(request: Request, known: frozenset[str]) -> None:
+    """Raise the problem 422 for a query key that the route does not have: a filter that was misspelt filters nothing."""
+    strange = [key for key in request.query_params if key not in known]
+    if strange:
+        listed = ", ".join(sorted(known)) or "none"
+        raise Problem(
+            422,
+            "invalid_request",
+            f"query.{strange[0][:100]}: there is no such parameter.",
+            remedy=f"Parameters here: {listed}.",
+        )
 
 
 async def _once(request: Request, key: str, handle: Handler) -> Response:

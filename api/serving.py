@@ -32,10 +32,8 @@ _PING_S = 20.0
 
 
 @asynccontextmanager
-async def open_services(
-    settings: Settings, *, offline: bool = False, loopback_models: bool = False
-) -> AsyncIterator[Services]:
-    """Yield what requests share; on the way out test calls are ended, and what they wrote is stored.
+async def open_services(settings: Settings, *, offline: bool = False, dev: bool = False) -> AsyncIterator[Services]:
+    """Yield what requests share; with `dev` as for one person on one machine. On the way out test calls are ended, and what they wrote is stored.
 
     Raises `PatchbayError` where the database cannot be reached or has not this release's schema.
     """
@@ -55,9 +53,9 @@ async def open_services(
             store=store,
             access=rows.access,
             keyring=keyring,
-            authenticator=await stack.enter_async_context(open_authenticator(settings, rows.access)),
+            authenticator=await stack.enter_async_context(open_authenticator(settings, rows.access, local=dev)),
             tests=await stack.enter_async_context(
-                open_test_sessions(settings, store, keyring, offline=offline, loopback_models=loopback_models)
+                open_test_sessions(settings, store, keyring, offline=offline, loopback_models=dev)
             ),
             database=rows.database,
         )

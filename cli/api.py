@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+
 import typer
 from rich.text import Text
 
@@ -52,11 +54,14 @@ def api(
         )
 
     async def serving() -> None:
-        async with open_services(settings, offline=offline, loopback_models=dev) as services:
+        async with open_services(settings, offline=offline, dev=dev) as services:
             if dev:
                 organization = await services.store.ensure_organization(settings.org)
                 await make_local_user(services.access, organization.id, settings.home)
                 hint(f"Token of this machine's user: {settings.home / TOKEN_FILE}")
             await serve(services, listening, on_ready=ready)
 
-    run(serving())
+    try:
+        run(serving())
+    except typer.Exit as ended:  # a server that was told to stop, and did so in order, has not failed
+        raise typer.Exit(0 if ended.exit_code == 128 + signal.SIGTERM else ended.exit_code) from None

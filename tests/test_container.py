@@ -118,3 +118,25 @@ def test_every_volume_that_is_mounted_by_name_is_declared() -> None:
     loaded = compose()
     mounted = {volume.split(":")[0] for service in loaded["services"].values() for volume in service.get("volumes", ())}
     assert {name for name in mounted if not name.startswith(".")} == set(loaded["volumes"])
+
+
+def test_the_api_is_served_beside_the_worker_and_asked_how_it_is() -> None:
+    api = compose()["services"]["api"]
+    assert api["command"][0] in VERBS
+    assert "http://127.0.0.1:8080/healthz" in " ".join(api["healthcheck"]["test"])
+    assert [port.rpartition(":")[2] for port in api["ports"]] == ["8080"]
+    assert "8080" in dict(stages()[-1])["EXPOSE"]
+
+
+def test_the_manifests_are_listed_and_the_api_is_probed() -> None:
+    folder = ROOT / "deploy" / "kubernetes"
+    listed = yaml.safe_load((folder / "kustomization.yaml").read_text(encoding="utf-8"))["resources"]
+    assert {*listed, "kustomization.yaml"} == {path.name for path in folder.glob("*.yaml")}
+    deployment, service = yaml.safe_load_all((folder / "api.yaml").read_text(encoding="utf-8"))
+    container = deployment["spec"]["template"]["spec"]["containers"][0]
+    assert container["args"][0] in VERBS
+    assert str(container["ports"][0]["containerPort"]) in container["args"]
+    probed = {name: container[f"{name}Probe"]["httpGet"]["path"] for name in ("startup", "readiness", "liveness")}
+    assert probed == {"startup": "/healthz", "readiness": "/readyz", "liveness": "/healthz"}
+    assert service["spec"]["ports"][0]["targetPort"] == container["ports"][0]["name"]
+    assert service["spec"]["selector"].items() <= deployment["spec"]["template"]["metadata"]["labels"].items()

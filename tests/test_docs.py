@@ -9,8 +9,12 @@ from typing import Any, get_args
 
 import pytest
 import yaml
+from fastapi.routing import APIRoute, APIWebSocketRoute
 from pydantic import BaseModel
 
+from api.access import PERMISSIONS
+from api.problems import Code
+from api.routes import ROUTERS
 from cli.main import VERBS, _load
 from runtime.conversation import events as ev
 from runtime.errors import UsageFault
@@ -143,6 +147,38 @@ def test_every_setting_and_exit_code_is_named() -> None:
     assert set(Settings.names()) <= named(text)
     told = text.partition("Exit codes:")[2].partition("\n\n")[0]
     assert [int(code) for code in re.findall(r"\b(\d+) \w", told)] == [0, 1, 2, 3, 130]
+
+
+# ---------------------------------------------------------------- the control API
+
+
+def endpoints() -> set[str]:
+    """Each route of the API as its page names it: `GET /api/workflows`."""
+    routes = [route for router in ROUTERS for route in router.routes]
+    sockets = {f"WEBSOCKET /api{route.path_format}" for route in routes if isinstance(route, APIWebSocketRoute)}
+    return sockets | {
+        f"{method} /api{route.path_format}"
+        for route in routes
+        if isinstance(route, APIRoute)
+        for method in route.methods or ()
+    }
+
+
+def test_every_endpoint_has_a_row_with_what_it_asks_for() -> None:
+    table = page("docs/api.md").partition("## Endpoints")[2].partition("\n## ")[0]
+    rows = re.findall(r"(?m)^\| `([A-Z]+ /[^`]+)` \| ([^|]+) \| [^|]+ \|$", table)
+    assert len(rows) == len(dict(rows))
+    assert set(dict(rows)) == endpoints()
+    asked = {permission.strip("`") for _, permission in rows if permission.startswith("`")}
+    assert asked == PERMISSIONS
+
+
+def test_every_permission_is_in_the_table_of_roles() -> None:
+    assert all(f"`{each}`" in page("docs/access.md") for each in PERMISSIONS)
+
+
+def test_every_code_of_a_problem_is_named() -> None:
+    assert set(get_args(Code)) <= named(page("docs/api.md"))
 
 
 # ---------------------------------------------------------------- pages

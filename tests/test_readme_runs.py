@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
+import shutil
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -13,6 +15,7 @@ import asyncpg
 import pytest
 
 from runtime.store.embedded import EmbeddedPostgres
+from tests.fakes.api_server import api_server
 from tests.test_docs import blocks, page
 
 pytestmark = pytest.mark.server
@@ -63,3 +66,21 @@ def queries() -> tuple[list[str], list[str]]:
     """The README's queries and, in the same order, the outputs shown below them."""
     text = page("README.md").partition("## Read what happened")[2]
     return blocks(text, "sql"), blocks(text, "console")
+
+
+@pytest.mark.skipif(not (shutil.which("curl") and shutil.which("jq")), reason="the README uses curl and jq")
+def test_the_api_is_built_and_tested_over_as_it_is_told(tmp_path: Path) -> None:
+    text = page("README.md").partition("## Build and test over HTTP")[2].partition("\n## ")[0]
+    with api_server(tmp_path / "home") as server:
+        start = f'patchbay() {{ {shlex.quote(sys.executable)} -c "{RUN}" "$@"; }}'
+        script = blocks(text, "sh")[1].replace("http://127.0.0.1:8080", server.url)
+        done = subprocess.run(
+            ["bash", "-euc", f"{start}\n{script}"],
+            env=dict(server.env),
+            cwd=tmp_path,
+            capture_output=True,
+            timeout=100,
+            check=False,
+        )
+    assert done.returncode == 0, done.stderr.decode()
+    assert done.stdout.decode().splitlines()[1:] == blocks(text, "console")[0].splitlines()

@@ -9,7 +9,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstra
 
 from runtime.workflow.faults import UNSTORABLE
 
-__all__ = ["Body", "Description", "Listed", "Moment", "Name", "Storable", "changes_of"]
+__all__ = ["Body", "Description", "Listed", "Moment", "Name", "Storable", "changes_of", "shown"]
 
 T = TypeVar("T")
 Json = Any
@@ -42,6 +42,11 @@ class Body(BaseModel):
     """What a request brings; unknown keys are refused."""
 
     model_config = ConfigDict(extra="forbid")
+
+
+def shown(*examples: dict[str, Json]) -> ConfigDict:
+    """Return the settings of a body that is shown with these examples, the first of them filled in at /docs."""
+    return ConfigDict(json_schema_extra={"examples": list(examples)})
 
 
 def changes_of(body: Body) -> dict[str, Json]:

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, Field
 
-from api.models.common import Body, Name, Storable
+from api.models.common import Body, Name, Storable, shown
 
 __all__ = [
     "KnowledgeBase",
@@ -23,6 +23,8 @@ __all__ = [
 
 class NewKnowledgeBase(Body):
     """A base to be made."""
+
+    model_config = shown({"name": "handbook", "language": "english"})
 
     name: Name = Field(description="What an agent's `knowledge` lists.")
     language: str = Field(
@@ -71,6 +73,8 @@ class PutDocument(KnowledgeDocument):
 
 class SearchQuestion(Body):
     """What is looked for."""
+
+    model_config = shown({"query": "How long may I return a bicycle?"})
 
     query: Annotated[Storable, Field(min_length=1, max_length=1000, description="The question, as a caller asks it.")]
     limit: int = Field(4, ge=1, le=50, description="Passages at most.")

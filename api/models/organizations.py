@@ -8,7 +8,7 @@ from uuid import UUID
 from pydantic import AwareDatetime, BaseModel, Field
 
 from api.access import Permission, Role
-from api.models.common import Body, Moment, Name
+from api.models.common import Body, Moment, Name, shown
 
 __all__ = [
     "ApiKey",
@@ -53,11 +53,15 @@ class OrganizationDetails(Organization):
 class NewOrganization(Body):
     """An organization whose owner one will be."""
 
+    model_config = shown({"name": "Acme"})
+
     name: Name
 
 
 class OrganizationChange(Body):
     """What is to be changed; what is left out stays as it is."""
+
+    model_config = shown({"retention_days": 90})
 
     name: Name = Field(default_factory=str)
     default_workflow_id: UUID | None = Field(None, description="null: nobody answers a number that is not mapped.")
@@ -103,6 +107,11 @@ class ApiKey(BaseModel):
 
 class NewKey(Body):
     """A key for a program."""
+
+    model_config = shown(
+        {"name": "Deployment", "role": "builder"},
+        {"name": "Dashboard", "role": "analyst", "scopes": ["analytics:read", "workflows:read"]},
+    )
 
     name: Name
     role: Role

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, Field, model_validator
 
-from api.models.common import Body, Description, Moment, Name, Storable
+from api.models.common import Body, Description, Moment, Name, Storable, shown
 from runtime.workflow.faults import Severity
 
 __all__ = [
@@ -27,6 +27,22 @@ __all__ = [
 
 Json = Any
 Config = dict[str, Json]
+_HELLO: Config = {
+    "schema_version": 1,
+    "defaults": {
+        "llm": {"provider": "openai", "model": "gpt-4o-mini"},
+        "stt": {"provider": "openai", "model": "gpt-4o-mini-transcribe"},
+        "tts": {"provider": "openai", "voice_id": "alloy"},
+    },
+    "agents": [
+        {
+            "id": "desk",
+            "name": "Desk",
+            "instructions": "Find out what the caller wants. Be brief and friendly.",
+            "greeting": {"text": "Northside Cycles, hello. What can I do for you?"},
+        }
+    ],
+}
 
 
 class FaultBody(BaseModel):
@@ -50,11 +66,15 @@ class ValidationBody(BaseModel):
 class ConfigBody(Body):
     """A workflow's config as it is kept; faults do not matter here, but what no database stores is refused."""
 
+    model_config = shown({"config": _HELLO})
+
     config: Config = Field(description="The whole config; see docs/workflow.schema.json.")
 
 
 class NewVersion(Body):
     """The new draft's content: `config`, else that of a version of the same workflow, else that of the newest."""
+
+    model_config = shown({}, {"config": _HELLO})
 
     config: Config | None = Field(None, description="The whole config.")
     from_version_id: UUID | None = Field(None, description="A version of this workflow, to be copied.")
@@ -68,6 +88,8 @@ class NewVersion(Body):
 
 class NewWorkflow(Body):
     """A workflow; with `template` or `config` it has a first draft."""
+
+    model_config = shown({"name": "Front desk", "template": "front_desk"}, {"name": "Workshop", "config": _HELLO})
 
     name: Name = Field(description="Unlike any other of the organization.")
     description: Description | None = None

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, Field
 
-from api.models.common import Body, Description, Moment, Storable
+from api.models.common import Body, Description, Moment, Storable, shown
 
 __all__ = ["LONGEST_VALUE", "NumberChange", "PhoneNumber", "Variable", "VariableChange"]
 
@@ -27,6 +27,8 @@ class Variable(BaseModel):
 
 class VariableChange(Body):
     """A variable's value, and of which kind it is."""
+
+    model_config = shown({"value": "Northside Cycles"}, {"value": "sk-…", "is_secret": True})
 
     value: Storable = Field(max_length=LONGEST_VALUE)
     is_secret: bool | None = Field(

@@ -10,6 +10,7 @@ from fastapi import APIRouter, Query
 
 from api.access import Caller
 from api.answers import answers
+from api.idempotency import PatchbayRoute
 from api.models.analytics import Analytics
 from api.models.sessions import Word
 from api.problems import Problem, found
@@ -20,7 +21,7 @@ __all__ = ["router"]
 
 Json = Any
 
-router = APIRouter(tags=["analytics"])
+router = APIRouter(tags=["analytics"], route_class=PatchbayRoute)
 
 
 @router.get("/workflow-versions/{version_id}/analytics", response_model=Analytics, responses=answers(404))

@@ -8,6 +8,7 @@ from uuid import UUID
 from fastapi import APIRouter, Query
 
 from api.answers import answers
+from api.idempotency import PatchbayRoute
 from api.models.common import Listed, Storable
 from api.models.organizations import AuditEntry
 from api.requests import CallerDep, PageDep, page_of
@@ -15,7 +16,7 @@ from runtime.store.row_access import Condition
 
 __all__ = ["router"]
 
-router = APIRouter(tags=["audit log"])
+router = APIRouter(tags=["audit log"], route_class=PatchbayRoute)
 
 
 @router.get("/audit-log", response_model=Listed[AuditEntry], responses=answers())

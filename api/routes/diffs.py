@@ -12,6 +12,7 @@ from fastapi import APIRouter, Query
 from api.access import Caller
 from api.answers import answers
 from api.diffing import diff
+from api.idempotency import PatchbayRoute
 from api.models.diffs import DiffBody
 from api.problems import found
 from api.requests import CallerDep
@@ -19,7 +20,7 @@ from runtime.store.row_access import Condition
 
 __all__ = ["router"]
 
-router = APIRouter(tags=["versions"])
+router = APIRouter(tags=["versions"], route_class=PatchbayRoute)
 
 Json = Any
 Row = dict[str, Json]

@@ -11,7 +11,7 @@ from fastapi import APIRouter, Response
 from api.access import PERMISSIONS, Caller, permissions_of
 from api.answers import CREATED, answers
 from api.auth import hash_of, new_key
-from api.idempotency import IdempotentRoute
+from api.idempotency import PatchbayRoute
 from api.models.common import Listed
 from api.models.organizations import ApiKey, KeyChange, NewApiKey, NewKey
 from api.problems import Problem, found
@@ -20,7 +20,7 @@ from runtime.store.row_access import Condition
 
 __all__ = ["router"]
 
-router = APIRouter(tags=["keys"], route_class=IdempotentRoute)
+router = APIRouter(tags=["keys"], route_class=PatchbayRoute)
 
 Json = Any
 Row = dict[str, Json]

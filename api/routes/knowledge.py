@@ -14,7 +14,7 @@ from fastapi import APIRouter, Path, Request, Response
 from api.access import Caller
 from api.answers import answers
 from api.documents import MEDIA_TYPES, document_of
-from api.idempotency import IdempotentRoute
+from api.idempotency import PatchbayRoute
 from api.models.common import Listed, Storable
 from api.models.knowledge import (
     KnowledgeBase,
@@ -52,7 +52,7 @@ _BODY: Final = {
     }
 }
 
-router = APIRouter(tags=["knowledge"], route_class=IdempotentRoute)
+router = APIRouter(tags=["knowledge"], route_class=PatchbayRoute)
 
 DocumentName = Annotated[Storable, Path(min_length=1, max_length=500, description="The document's name.")]
 

@@ -17,9 +17,10 @@ from starlette.websockets import WebSocketDisconnect
 
 from api.access import Caller, Principal
 from api.answers import answers
-from api.idempotency import IdempotentRoute
+from api.idempotency import PatchbayRoute
 from api.live import Feed, OrganizationFeed, SessionFeed, stream
 from api.models.sessions import LiveTicket, Word
+from api.open_sockets import OpenSockets
 from api.problems import Problem, of_error
 from api.requests import CallerDep, ServicesDep, authenticated, services
 from api.routes.sessions import readable_session
@@ -44,10 +45,10 @@ The sockets, `?ticket=` or the `Authorization` header telling who asks:
 
 Messages are JSON: `{"type": "event", "event": {…}}`, `{"type": "ended"}`, and `{"type": "ping"}` where nothing else came for
 20 seconds. A socket that fails is closed with 4000 + the HTTP status, and the problem's code as the reason: 4408 for a reader
-that took nothing for 10 seconds.
+that took nothing for 10 seconds, 4429 for one socket too many.
 """
 
-router = APIRouter(tags=["live"], route_class=IdempotentRoute)
+router = APIRouter(tags=["live"], route_class=PatchbayRoute)
 
 EventTypes = Annotated[list[Word] | None, Query(max_length=20)]
 
@@ -113,9 +114,11 @@ async def _serve(
     """Accept first: a browser sees why a socket was closed, but not why it was refused."""
     await socket.accept()
     try:
-        feed = await feed_of(await _caller(socket))
-        async with _notices(socket).watching(session_id) as watch:
-            await stream(socket, feed, watch, lambda row: event_type is None or row["event_type"] in event_type)
+        caller = await _caller(socket)
+        with _sockets(socket).held(caller.principal.actor):
+            feed = await feed_of(caller)
+            async with _notices(socket).watching(session_id) as watch:
+                await stream(socket, feed, watch, lambda row: event_type is None or row["event_type"] in event_type)
     except WebSocketDisconnect:
         return
     except Problem as problem:
@@ -141,6 +144,15 @@ def _notices(socket: WebSocket) -> EventNotices:
         state.event_notices = EventNotices(services(socket).database)
     notices: EventNotices = state.event_notices
     return notices
+
+
+def _sockets(socket: WebSocket) -> OpenSockets:
+    """Return the process's own count."""
+    state = socket.app.state
+    if not hasattr(state, "open_sockets"):
+        state.open_sockets = OpenSockets()
+    sockets: OpenSockets = state.open_sockets
+    return sockets
 
 
 async def _caller(socket: WebSocket) -> Caller:

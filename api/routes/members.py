@@ -7,8 +7,9 @@ from uuid import UUID
 
 from fastapi import APIRouter, Response
 
+from api.access import PERMISSIONS, Caller, Role, permissions_of
 from api.answers import CREATED, answers
-from api.idempotency import IdempotentRoute
+from api.idempotency import PatchbayRoute
 from api.models.common import Listed
 from api.models.organizations import Member, MemberChange, NewMember
 from api.problems import Problem, found
@@ -17,7 +18,7 @@ from runtime.store.row_access import Condition, RowsFault
 
 __all__ = ["router"]
 
-router = APIRouter(tags=["members"], route_class=IdempotentRoute)
+router = APIRouter(tags=["members"], route_class=PatchbayRoute)
 
 Json = Any
 
@@ -38,8 +39,9 @@ async def list_members(caller: CallerDep, page: PageDep) -> Json:
 
 @router.post("/members", status_code=201, response_model=Member, responses=CREATED | answers(409, 413))
 async def add_member(caller: CallerDep, body: NewMember, response: Response) -> Json:
-    """Have a user belong to the organization."""
+    """Have a user belong to the organization. A key that scopes narrow gives nobody more than it has itself."""
     organization = caller.need("organization:write")
+    _refuse_more(caller, organization, body.role)
     row = {"organization_id": organization, "user_id": str(body.user_id), "role": body.role}
     try:
         made = await caller.rows.insert("organization_member", row)
@@ -60,6 +62,7 @@ async def add_member(caller: CallerDep, body: NewMember, response: Response) -> 
 async def change_member(caller: CallerDep, user_id: UUID, body: MemberChange) -> Json:
     """Give a member another role; 409 for the last owner."""
     organization = caller.need("organization:write")
+    _refuse_more(caller, organization, body.role)
     changed = await caller.rows.update("organization_member", _of(organization, user_id), {"role": body.role})
     return found(changed, "member", str(user_id))
 
@@ -70,6 +73,18 @@ async def remove_member(caller: CallerDep, user_id: UUID) -> None:
     organization = caller.need("organization:write")
     gone = await caller.rows.delete("organization_member", _of(organization, user_id), returning=["user_id"])
     found(gone, "member", str(user_id))
+
+
+def _refuse_more(caller: Caller, organization: str, role: Role) -> None:
+    """Refuse a role that may more than the key that gives it."""
+    more = sorted(each for each in PERMISSIONS & permissions_of(role) if not caller.principal.may(each, organization))
+    if more:
+        raise Problem(
+            403,
+            "forbidden",
+            f"A {role} would have permissions that your key has not: {', '.join(more)}.",
+            remedy="Do it as a signed-in owner, or with a key that has them.",
+        )
 
 
 def _of(organization: str, user_id: UUID) -> list[Condition]:

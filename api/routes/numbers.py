@@ -8,6 +8,7 @@ from fastapi import APIRouter, Path, Response
 
 from api.access import Caller
 from api.answers import answers, created
+from api.idempotency import PatchbayRoute
 from api.models.common import Listed, changes_of
 from api.models.workspace import NumberChange, PhoneNumber
 from api.problems import Problem, found
@@ -18,7 +19,7 @@ from runtime.store.row_access import Condition
 
 __all__ = ["refuse_strange_workflow", "router"]
 
-router = APIRouter(tags=["phone numbers"])
+router = APIRouter(tags=["phone numbers"], route_class=PatchbayRoute)
 
 Json = Any
 NumberPath = Annotated[str, Path(max_length=40, description="With its country code, plus first: +15550100.")]

@@ -10,7 +10,7 @@ from fastapi import APIRouter, Response
 
 from api.access import Caller
 from api.answers import CREATED, answers
-from api.idempotency import IdempotentRoute
+from api.idempotency import PatchbayRoute
 from api.models.common import Listed, changes_of
 from api.models.organizations import NewOrganization, Organization, OrganizationChange, OrganizationDetails
 from api.problems import Problem, found
@@ -20,7 +20,7 @@ from api.services import Services
 
 __all__ = ["router"]
 
-router = APIRouter(tags=["organizations"], route_class=IdempotentRoute)
+router = APIRouter(tags=["organizations"], route_class=PatchbayRoute)
 
 Json = Any
 Row = dict[str, Json]
@@ -30,6 +30,8 @@ Row = dict[str, Json]
 async def list_organizations(caller: CallerDep, page: PageDep) -> Json:
     """List the organizations one belongs to, each with one's role."""
     mine = caller.principal.organizations
+    for organization in mine:
+        caller.need("organization:read", organization)
     rows = await caller.rows.select(
         "organization",
         where=[("id", "in", sorted(mine))],

@@ -12,6 +12,7 @@ from fastapi import APIRouter, Depends, Query
 
 from api.access import Caller
 from api.answers import answers
+from api.idempotency import PatchbayRoute
 from api.models.common import Listed, Storable
 from api.models.sessions import EVENT_COLUMNS, Event, Session, Word
 from api.problems import Problem, found
@@ -21,7 +22,7 @@ __all__ = ["no_cursor", "readable_session", "router"]
 
 Json = Any
 
-router = APIRouter(tags=["sessions"])
+router = APIRouter(tags=["sessions"], route_class=PatchbayRoute)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Path
 
 from api.answers import answers
+from api.idempotency import PatchbayRoute
 from api.models.common import Listed
 from api.models.templates import TemplateBody, TemplateSummary
 from api.requests import CallerDep
@@ -14,7 +15,7 @@ from api.templating import template, templates
 
 __all__ = ["router"]
 
-router = APIRouter(tags=["templates"])
+router = APIRouter(tags=["templates"], route_class=PatchbayRoute)
 
 
 @router.get("/templates", response_model=Listed[TemplateSummary], responses=answers())

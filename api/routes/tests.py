@@ -10,7 +10,7 @@ from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
 from api.access import Caller
-from api.idempotency import IdempotentRoute
+from api.idempotency import PatchbayRoute
 from api.problems import Problem, found, of_error, problems
 from api.requests import CallerDep, PageDep, ServicesDep, page_of
 from api.services import Services
@@ -24,7 +24,7 @@ from runtime.session.ports import VersionRow
 __all__ = ["problem_of", "router", "version_to_test"]
 
 Json = Any
-router = APIRouter(tags=["tests"], route_class=IdempotentRoute)
+router = APIRouter(tags=["tests"], route_class=PatchbayRoute)
 
 _EVERYWHERE = (401, 403, 422, 429, 503)
 _STREAMED = {
@@ -135,7 +135,8 @@ def problem_of(error: BaseException) -> Problem:
         case Problem():
             return error
         case ProviderMissing():
-            return Problem(503, "unavailable", error.message, remedy=error.remedy)
+            remedy = 'Let the operator give the server what is missing, or send "offline": true.'
+            return Problem(503, "unavailable", error.message, remedy=remedy)
         case PatchbayError():
             return of_error(error)
         case _:

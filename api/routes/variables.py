@@ -9,6 +9,7 @@ from fastapi import APIRouter, Path, Response
 
 from api.access import Caller
 from api.answers import answers, created
+from api.idempotency import PatchbayRoute
 from api.models.common import Listed
 from api.models.workspace import Variable, VariableChange
 from api.problems import found
@@ -17,7 +18,7 @@ from api.requests import CallerDep, PageDep, ServicesDep, page_of
 
 __all__ = ["router"]
 
-router = APIRouter(tags=["variables"])
+router = APIRouter(tags=["variables"], route_class=PatchbayRoute)
 
 Json = Any
 _COLUMNS: Final = ("id", "organization_id", "name", "value", "is_secret", "created_at", "updated_at")

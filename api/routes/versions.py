@@ -10,7 +10,7 @@ from fastapi import APIRouter, Response
 from api.access import Caller, Permission
 from api.answers import CREATED, Responses, answers
 from api.checking import checked, faults_of, refuse_unstorable
-from api.idempotency import IdempotentRoute
+from api.idempotency import PatchbayRoute
 from api.models.workflows import ConfigBody, ValidationBody, Version
 from api.preconditions import IfMatch, IfNoneMatch, is_current, is_known, revision_in, tag_of
 from api.problems import Problem, found
@@ -21,7 +21,7 @@ from runtime.workflow.validation import Validation
 
 __all__ = ["router"]
 
-router = APIRouter(tags=["versions"], route_class=IdempotentRoute)
+router = APIRouter(tags=["versions"], route_class=PatchbayRoute)
 
 Json = Any
 Row = dict[str, Json]
@@ -179,7 +179,8 @@ def _changed(row: Row, if_match: str | None, changed_by: Row | None) -> Problem:
     return Problem(
         412,
         "draft_changed",
-        f"You changed revision {yours or 'another one'} of version {row['version']}, which is at revision {row['revision']} by now.",
+        f"Version {row['version']} is at revision {row['revision']} by now, and your change is of "
+        f"{f'revision {yours}' if yours else 'none that it has had'}.",
         remedy="Read it again, carry your change over, and send it with the new ETag.",
         yours={"version_id": row["id"], "revision": yours, "etag": if_match},
         current={
@@ -196,6 +197,8 @@ def _changed(row: Row, if_match: str | None, changed_by: Row | None) -> Problem:
 
 async def _last_change(caller: Caller, row: Row) -> Row | None:
     """Return who changed the version last, where the caller may read the audit log."""
+    if not caller.principal.may("audit:read", row["organization_id"]):
+        return None
     rows = await caller.rows.select(
         "audit_log",
         columns=["actor_kind", "actor_id", "occurred_at"],

@@ -15,7 +15,7 @@ from starlette.datastructures import State
 from starlette.websockets import WebSocketDisconnect
 
 from api.answers import answers
-from api.idempotency import IdempotentRoute
+from api.idempotency import PatchbayRoute
 from api.problems import Problem
 from api.requests import CallerDep, ServicesDep
 from api.routes.tests import problem_of, version_to_test
@@ -33,7 +33,7 @@ from tools.calls import runnable
 
 __all__ = ["router"]
 
-router = APIRouter(tags=["tests"], route_class=IdempotentRoute)
+router = APIRouter(tags=["tests"], route_class=PatchbayRoute)
 
 _JOIN_WITHIN: Final = timedelta(minutes=10)
 _CLOSE_S: Final = 5.0

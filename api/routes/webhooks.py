@@ -9,7 +9,7 @@ from fastapi import APIRouter, Query
 
 from api.access import Caller
 from api.answers import answers
-from api.idempotency import IdempotentRoute
+from api.idempotency import PatchbayRoute
 from api.models.common import Listed
 from api.models.webhooks import WebhookDelivery
 from api.problems import found
@@ -21,7 +21,7 @@ __all__ = ["router"]
 
 Json = Any
 
-router = APIRouter(tags=["webhooks"], route_class=IdempotentRoute)
+router = APIRouter(tags=["webhooks"], route_class=PatchbayRoute)
 
 
 @router.get("/webhook-deliveries", response_model=Listed[WebhookDelivery], responses=answers())

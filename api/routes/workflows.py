@@ -11,7 +11,7 @@ from fastapi import APIRouter, Query, Response
 from api.access import Caller
 from api.answers import CREATED, answers
 from api.checking import checked, refuse_unstorable
-from api.idempotency import IdempotentRoute
+from api.idempotency import PatchbayRoute
 from api.models.common import Listed, Storable, changes_of
 from api.models.workflows import (
     NewVersion,
@@ -30,7 +30,7 @@ from runtime.store.row_access import Condition, RowsFault
 
 __all__ = ["router"]
 
-router = APIRouter(tags=["workflows"], route_class=IdempotentRoute)
+router = APIRouter(tags=["workflows"], route_class=PatchbayRoute)
 
 Json = Any
 Row = dict[str, Json]

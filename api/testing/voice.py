@@ -13,6 +13,7 @@ from starlette.websockets import WebSocketDisconnect, WebSocketState
 
 from api.testing.sessions import TestCall
 from api.testing.voice_ears import Ears
+from api.testing.voice_pace import Pace
 from runtime.conversation.events import Reason, Status
 from runtime.harness.outbox import Outbox
 from runtime.harness.phone import ClearableOutput, Standing, standing_of, watch_standing
@@ -41,6 +42,7 @@ _SETTLED_S: Final = 0.01
 """A caller's turn and the answer that follows from it are told as one state."""
 _SENT_WITHIN_S: Final = 20.0
 _LAST_WORDS_S: Final = 5.0
+_MOST_CONTROLS, _MOST_ERRORS, _SPAN_S = 200, 200, 10.0
 _ENDED, _TOO_SLOW = 1000, 4408
 _log = structlog.get_logger("tests")
 
@@ -69,8 +71,11 @@ class _SocketLine:
         self._ears = Ears(rate)
         self._outbox = Outbox(int(2 * OUTPUT_RATE * _BACKLOG_S))
         self._mouth = ClearableOutput(self._spoken, self._cleared, lead_s=_LEAD_S)
+        clock = asyncio.get_running_loop().time
+        self._controls = Pace(_MOST_CONTROLS, _SPAN_S, clock)
+        self._errors = Pace(_MOST_ERRORS, _SPAN_S, clock)
         self._keys = 0
-        self._told = Standing()
+        self._told: Standing | None = None
         self._settling: asyncio.TimerHandle | None = None
         self._unsubscribe = call.subscribe(lambda event: self._outbox.put(told_event(event)))
 
@@ -129,6 +134,8 @@ class _SocketLine:
     def _settled(self) -> None:
         self._settling = None
         standing = standing_of(self._call.live, self._keys)
+        if self._told is None and self._call.live.call.state.agent_id is None and not standing.ending:
+            return  # nobody has had the word yet: it is not the caller's turn
         if standing != self._told:
             self._told = standing
             self._outbox.put(told_standing(standing))
@@ -164,14 +171,18 @@ class _SocketLine:
             try:
                 self._take(message)
             except BadMessage as bad:
-                self._outbox.put(told("error", code=bad.code, message=bad.message))
+                # Each waits in memory until the client takes it, and this one may take nothing for a while.
+                if self._errors.allows():
+                    self._outbox.put(told("error", code=bad.code, message=bad.message))
 
     def _take(self, message: Mapping[str, Json]) -> None:
         if (pcm := message.get("bytes")) is not None:
             self._ears.hear(pcm)
             return
-        live = self._call.live
-        match control := read_control(message.get("text") or ""):
+        live, control = self._call.live, read_control(message.get("text") or "")
+        if not self._controls.allows() and not isinstance(control, HangupControl):
+            raise BadMessage("too_fast", f"More than {_MOST_CONTROLS} messages in {_SPAN_S:g} s; this one is left out.")
+        match control:
             case DtmfControl():
                 self._keys += len(control.digits)
                 live.press(control.digits.upper())

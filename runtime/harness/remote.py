@@ -40,7 +40,7 @@ class RemotePhone:
         self._socket = socket
         self._on_event = on_event
         self._outbox = Outbox(int(2 * RATE * _BACKLOG_S))
-        self._standing = Standing()
+        self._standing = Standing(busy=True)  # until the server says otherwise, the agent has the word
         self._watchers: list[Callable[[], None]] = []
         self._over = asyncio.Event()
         self._ended: dict[str, Json] | None = None

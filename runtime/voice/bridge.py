@@ -31,6 +31,8 @@ from runtime.workflow.graph import Agent as Node
 __all__ = ["Bridge"]
 
 GRACE_S = 0.5
+LATE_S = 0.3
+"""What LiveKit gets to hand over a turn by itself, once what kept it waiting is over."""
 DICTATED = frozenset({"digits", "phone", "email", "date"})
 
 
@@ -43,6 +45,7 @@ class Bridge:
         self._line = line
         self._heard: list[str] = []
         self._last_turn: tuple[str, float | None] | None = None
+        self._taken_up: tuple[str, float] = ("", 0.0)
         self._heard_at = 0.0
         self._dictating = False
         self._answered = 0
@@ -116,9 +119,10 @@ class Bridge:
         if not text:
             return False
         line, metrics = self._line, message.metrics
-        turn = (text, metrics.get("stopped_speaking_at"))
-        if turn[1] is not None and turn == self._last_turn:
-            return line.reply_wanted  # LiveKit tells it again where a tool kept it waiting for five seconds
+        stopped_at = metrics.get("stopped_speaking_at")
+        turn = (text, stopped_at)
+        if stopped_at is not None and (turn == self._last_turn or self._was_taken_up(text, stopped_at)):
+            return line.reply_wanted  # LiveKit tells it again, or late, where a tool kept it waiting for five seconds
         self._last_turn = turn
         if self.agent is not None and masking.awaited(self._call.workflow, self._call.state):
             self.agent.secret_turns.add(message.id)
@@ -141,6 +145,10 @@ class Bridge:
         if line.reply_wanted:
             self.watchdog.owe()
         return line.reply_wanted
+
+    def _was_taken_up(self, text: str, stopped_at: float) -> bool:
+        """Whether these words were taken up here; LiveKit has cut that answer off by now, and is to give one."""
+        return text == self._taken_up[0] and stopped_at <= self._taken_up[1]
 
     def _transcribed(self, event: UserInputTranscribedEvent) -> None:
         if not event.transcript.strip():
@@ -184,12 +192,13 @@ class Bridge:
             delays = self._node().turn.endpointing
             longest = max(delays.max_delay_s, delays.dictation_delay_s) + GRACE_S
             passed = time.time() - self._heard_at
-            asyncio.get_running_loop().call_later(max(0.0, longest - passed), self._take_up, tuple(self._heard))
+            asyncio.get_running_loop().call_later(max(LATE_S, longest - passed), self._take_up, tuple(self._heard))
 
     def _take_up(self, heard: tuple[str, ...]) -> None:
         quiet = not self._line.speaking and self._session.user_state != "speaking"
         if heard == tuple(self._heard) and quiet and not self._call.state.ending:
             text = " ".join(heard)
+            self._taken_up = (text, self._heard_at)
             self._line.hear_text(llm.ChatMessage(role="user", content=[text]), self.turn_heard)
 
     # ------------------------------------------------------------ the agent

@@ -147,6 +147,15 @@ $$;
 create trigger organization_member_owner before update of role or delete on public.organization_member
   for each row execute function private.keep_an_owner();
 
+-- What was revoked stays so, whoever asks.
+create function private.keep_revoked() returns trigger language plpgsql set search_path = '' as $$
+begin
+  new.revoked_at := coalesce(old.revoked_at, new.revoked_at);
+  return new;
+end
+$$;
+create trigger api_key_revoked before update of revoked_at on public.api_key for each row execute function private.keep_revoked();
+
 -- ------------------------------------------------------------ who asks
 
 create function private.claims() returns jsonb language sql stable set search_path = '' as $$
@@ -203,7 +212,7 @@ begin
     (whole ->> tg_argv[0])::uuid,
     case when claims ->> 'api_key_id' is not null then 'api_key' when claims ->> 'sub' is not null then 'user' else 'service' end,
     coalesce((claims ->> 'api_key_id')::uuid, (select auth.uid())),
-    coalesce(nullif(current_setting('patchbay.request_id', true), ''), nullif(current_setting('request.headers', true), '')::jsonb ->> 'x-request-id'),
+    left(coalesce(nullif(current_setting('patchbay.request_id', true), ''), nullif(current_setting('request.headers', true), '')::jsonb ->> 'x-request-id'), 128),
     lower(tg_op), tg_table_name, whole ->> tg_argv[1], was, is_now
   );
   return null;
@@ -258,8 +267,9 @@ create policy audit_log_select on public.audit_log for select to authenticated
 -- Written, never read: what is written is a token of the API's key.
 grant insert (secret), update (secret) on public.workspace_variable to authenticated;
 
-revoke execute on function private.claims(), private.api_key_id(), private.masked(jsonb), private.audit(), private.keep_an_owner() from public;
+revoke execute on function private.claims(), private.api_key_id(), private.masked(jsonb), private.audit(), private.keep_an_owner(), private.keep_revoked() from public;
 grant execute on function private.claims(), private.api_key_id() to authenticated, service_role;
+grant execute on function private.keep_revoked() to authenticated, service_role;
 revoke execute on function public.create_draft(uuid, jsonb, uuid), public.publish_revision(uuid, integer), public.create_organization(text) from public, anon;
 grant execute on function public.create_draft(uuid, jsonb, uuid), public.publish_revision(uuid, integer), public.create_organization(text)
   to authenticated, service_role;

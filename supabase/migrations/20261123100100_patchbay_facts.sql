@@ -213,7 +213,11 @@ begin
 end
 $$;
 
-create aggregate private.sum_of(bigint[]) (sfunc = private.added, stype = bigint[], parallel = safe);
+-- A group's arrays added up: of an aggregate of our own nobody could say what its search path is.
+create type private.tally as (n bigint[]);
+create function private.sum_of(tallies private.tally[]) returns bigint[] language sql immutable parallel safe set search_path = '' as $$
+  select nullif(array(select sum(e.n)::bigint from unnest(tallies) t, unnest(t.n) with ordinality e (n, place) group by e.place order by e.place), '{}')
+$$;
 
 create function private.negated(counts bigint[]) returns bigint[] language sql immutable parallel safe set search_path = '' as $$
   select case when counts is not null then array(select -t.a from unnest(counts) with ordinality as t (a, n) order by t.n) end

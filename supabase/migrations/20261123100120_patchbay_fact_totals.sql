@@ -92,7 +92,7 @@ declare
 begin
   for t in
     select u.id, u.organization_id, u.day, u.workflow_id, u.workflow_version_id, u.version, u.channel, u.is_test, u.subject, u.agent_id,
-           u.agent_name, u.key, private.sum_of(u.counts), private.sum_of(u.histogram), sum(u.cost), null
+           u.agent_name, u.key, private.sum_of(array_agg(row(u.counts)::private.tally)), private.sum_of(array_agg(row(u.histogram)::private.tally)), sum(u.cost), null
     from unnest(totals) u
     group by u.id, u.organization_id, u.day, u.workflow_id, u.workflow_version_id, u.version, u.channel, u.is_test, u.subject, u.agent_id,
              u.agent_name, u.key
@@ -203,6 +203,6 @@ create trigger call_session_facts_at_once after insert on public.call_session
   for each row when (new.ended_at is not null) execute function private.remember_facts();
 
 revoke execute on all functions in schema private from public;
-grant execute on function private.added(bigint[], bigint[]), private.sum_of(bigint[]), private.percentiles(bigint[]) to authenticated, service_role;
+grant execute on function private.added(bigint[], bigint[]), private.sum_of(private.tally[]), private.percentiles(bigint[]) to authenticated, service_role;
 revoke execute on function patchbay.record_facts(uuid), patchbay.record_missing_facts(integer) from public;
 grant execute on function patchbay.record_facts(uuid), patchbay.record_missing_facts(integer) to service_role;

@@ -15,7 +15,7 @@ create function private.calls_of(totals public.daily_total[]) returns jsonb lang
     'paths_taken', coalesce(n[6], 0), 'refusals', coalesce(n[7], 0), 'tool_runs', coalesce(n[8], 0), 'tool_failures', coalesce(n[9], 0),
     'response_p50_ms', p[1], 'response_p95_ms', p[3], 'priced_calls', coalesce(n[10], 0), 'cost', cost, 'cost_per_call', cost / nullif(n[10], 0))
   from (
-    select private.sum_of(d.counts) as n, private.percentiles(private.sum_of(d.histogram)) as p, sum(d.cost) as cost
+    select private.sum_of(array_agg(row(d.counts)::private.tally)) as n, private.percentiles(private.sum_of(array_agg(row(d.histogram)::private.tally))) as p, sum(d.cost) as cost
     from unnest(totals) d where d.subject = 'call'
   ) s
 $$;
@@ -25,7 +25,7 @@ create function private.agents_of(totals public.daily_total[]) returns jsonb lan
     'agent_id', agent_id, 'agent_name', agent_name, 'entered', n[1], 'left_by_path', n[2], 'transferred', n[3], 'hung_up', n[4],
     'ended_there', n[5], 'dropped_there', n[6], 'turns', n[7], 'dwell_p50_ms', p[1], 'dwell_p90_ms', p[2]) order by n[1] desc, agent_name), '[]')
   from (
-    select d.agent_id, d.agent_name, private.sum_of(d.counts) as n, private.percentiles(private.sum_of(d.histogram)) as p
+    select d.agent_id, d.agent_name, private.sum_of(array_agg(row(d.counts)::private.tally)) as n, private.percentiles(private.sum_of(array_agg(row(d.histogram)::private.tally))) as p
     from unnest(totals) d where d.subject = 'agent' group by d.agent_id, d.agent_name
   ) s
 $$;
@@ -57,7 +57,7 @@ create function private.variables_of(totals public.daily_total[]) returns jsonb 
     'attempts', n[4], 'rejected', n[5], 'withdrawn', n[6], 'corrected', n[7], 'confirmed', n[8], 'collect_p50_ms', p[1], 'collect_p90_ms', p[2])
     order by n[1] desc, key), '[]')
   from (
-    select d.key, private.sum_of(d.counts) as n, private.percentiles(private.sum_of(d.histogram)) as p
+    select d.key, private.sum_of(array_agg(row(d.counts)::private.tally)) as n, private.percentiles(private.sum_of(array_agg(row(d.histogram)::private.tally))) as p
     from unnest(totals) d where d.subject = 'variable' group by d.key
   ) s
 $$;
@@ -67,7 +67,7 @@ create function private.tools_of(totals public.daily_total[]) returns jsonb lang
     'agent_id', agent_id, 'agent_name', agent_name, 'runs', n[1], 'succeeded', n[2], 'failed', n[3], 'timed_out', n[4],
     'success_share', n[2]::float8 / n[1], 'p50_ms', p[1], 'p90_ms', p[2], 'p95_ms', p[3], 'p99_ms', p[4]) order by n[1] desc, agent_name, key), '[]')
   from (
-    select d.agent_id, d.agent_name, d.key, private.sum_of(d.counts) as n, private.percentiles(private.sum_of(d.histogram)) as p
+    select d.agent_id, d.agent_name, d.key, private.sum_of(array_agg(row(d.counts)::private.tally)) as n, private.percentiles(private.sum_of(array_agg(row(d.histogram)::private.tally))) as p
     from unnest(totals) d where d.subject = 'tool' group by d.agent_id, d.agent_name, d.key
   ) s
 $$;
@@ -77,7 +77,7 @@ create function private.latency_of(totals public.daily_total[]) returns jsonb la
     'agent_id', agent_id, 'agent_name', agent_name, 'component', key ->> 'component', 'turns', n[1], 'interrupted', n[2],
     'p50_ms', p[1], 'p90_ms', p[2], 'p95_ms', p[3], 'p99_ms', p[4]) order by agent_name, key), '[]')
   from (
-    select d.agent_id, d.agent_name, d.key, private.sum_of(d.counts) as n, private.percentiles(private.sum_of(d.histogram)) as p
+    select d.agent_id, d.agent_name, d.key, private.sum_of(array_agg(row(d.counts)::private.tally)) as n, private.percentiles(private.sum_of(array_agg(row(d.histogram)::private.tally))) as p
     from unnest(totals) d where d.subject = 'turn' group by d.agent_id, d.agent_name, d.key
   ) s
 $$;
@@ -87,7 +87,7 @@ create function private.costs_of(totals public.daily_total[]) returns jsonb lang
     'calls', n[1], 'input_tokens', n[2], 'cached_tokens', n[3], 'output_tokens', n[4], 'characters', n[5], 'audio_seconds', n[6] / 1000.0,
     'priced_calls', n[7], 'cost', cost, 'cost_per_call', cost / nullif(n[7], 0)) order by cost desc nulls last, key), '[]')
   from (
-    select d.key, private.sum_of(d.counts) as n, sum(d.cost) as cost from unnest(totals) d where d.subject = 'usage' group by d.key
+    select d.key, private.sum_of(array_agg(row(d.counts)::private.tally)) as n, sum(d.cost) as cost from unnest(totals) d where d.subject = 'usage' group by d.key
   ) s
 $$;
 

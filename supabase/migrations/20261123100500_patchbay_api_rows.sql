@@ -155,7 +155,7 @@ create policy knowledge_lexeme_delete on public.knowledge_lexeme for delete to a
 create function private.share_knowledge_vectors() returns void language plpgsql set search_path = '' as $$
 begin
   if to_regclass('public.knowledge_vector') is null or exists (
-    select from pg_catalog.pg_policy p where p.polrelid = 'public.knowledge_vector'::regclass and p.polname = 'knowledge_vector_select'
+    select from pg_catalog.pg_policy p where p.polrelid = to_regclass('public.knowledge_vector') and p.polname = 'knowledge_vector_select'
   ) then
     return;
   end if;

@@ -241,6 +241,7 @@ NOW = int(time.time())
         ({"aud": "anon"}, "aud"),
         ({"role": "anon"}, "signed-in"),
         ({"role": "service_role"}, "signed-in"),
+        ({"is_anonymous": True}, "anonymous"),
         ({"role": ...}, "signed-in"),
         ({"role": ["authenticated"]}, "signed-in"),
     ],
@@ -272,9 +273,11 @@ async def test_another_secret_does_not_pass(table: Table) -> None:
 
 async def test_a_home_has_users_of_its_own(table: Table, tmp_path: Path) -> None:
     known = Settings.model_validate({"PATCHBAY_HOME": tmp_path, "SUPABASE_JWT_SECRET": JWT_SECRET})
-    async with open_authenticator(known, table) as authenticator:
+    async with open_authenticator(known, table, local=True) as authenticator:
         for secret in (JWT_SECRET, local_secret(tmp_path)):
             assert (await authenticator.principal(signed(secret))).id == USER
+    async with open_authenticator(known, table) as authenticator:
+        assert "signature" in await why_not(authenticator, signed(local_secret(tmp_path)))
     assert (tmp_path / "jwt.secret").stat().st_mode & 0o777 == 0o600
 
 

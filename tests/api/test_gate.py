@@ -10,6 +10,7 @@ import httpx
 import pytest
 from fastapi import FastAPI, Request
 from starlette.responses import StreamingResponse
+from starlette.types import Message
 from structlog.testing import capture_logs
 
 from api.app import create_app
@@ -153,6 +154,19 @@ async def test_a_body_that_is_too_large(client: Client, path: str, said: bool) -
         assert (await http.post("/echo", content=body[:1000])).json() == {"size": 1000}
 
 
+@pytest.mark.parametrize("path", ["/echo", "/echo/json"])
+async def test_a_body_that_does_not_come(client: Client, path: str) -> None:
+    async def parts() -> AsyncIterator[bytes]:
+        yield b"{"
+        await asyncio.sleep(30)
+
+    headers = {"Content-Type": "application/json"}
+    async with client(Bounds(body_s=0.1, long={r"^/echo": 30.0})) as http:
+        answer = await http.post(path, content=parts(), headers=headers)
+        assert (answer.status_code, answer.json()["code"]) == (504, "timed_out")
+        assert (await http.get("/stream")).text == "xxxxx", "without a body nothing is waited for"
+
+
 async def test_some_paths_take_more(client: Client) -> None:
     async with client(Bounds(body_bytes=10, large={r"^/echo$": 100})) as http:
         assert (await http.post("/echo", content=b"x" * 100)).status_code == 200
@@ -195,6 +209,26 @@ async def test_only_named_origins_may_ask_from_a_browser(client: Client) -> None
     assert "access-control-allow-credentials" not in known.headers
     assert "access-control-allow-origin" not in stranger.headers
     assert "access-control-allow-origin" not in plain.headers
+
+
+@pytest.mark.parametrize("origin", ["https://evil.example", "http://[", "null"])
+async def test_a_strangers_page_opens_no_socket(origin: str) -> None:
+    sent: list[Message] = []
+
+    async def receive() -> Message:
+        return {"type": "websocket.connect"}
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    scope = {
+        "type": "websocket",
+        "path": "/api/live",
+        "headers": [(b"host", b"api.test"), (b"origin", origin.encode())],
+        "client": None,
+    }
+    await create_app(Nobody())(scope, receive, send)  # type: ignore[arg-type]
+    assert sent == [{"type": "websocket.close", "code": 4403, "reason": "forbidden"}]
 
 
 async def test_answers_are_not_kept_and_not_framed(client: Client) -> None:

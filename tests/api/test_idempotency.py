@@ -9,7 +9,7 @@ from fastapi import APIRouter, FastAPI
 from starlette.responses import StreamingResponse
 
 from api import idempotency
-from api.idempotency import IdempotentRoute
+from api.idempotency import PatchbayRoute
 from api.problems import Problem
 from api.requests import CallerDep
 from api.services import Services
@@ -35,7 +35,7 @@ class Slow:
         self.started = asyncio.Event()
         self.go = asyncio.Event()
         self.statuses = [201]
-        router = APIRouter(route_class=IdempotentRoute)
+        router = APIRouter(route_class=PatchbayRoute)
         router.post("/slow", status_code=201)(self.slow)
         router.post("/broken")(self.broken)
         router.post("/stream")(self.stream)

@@ -17,6 +17,7 @@ from fastapi import FastAPI
 
 import api.live
 from api.live import Place
+from api.open_sockets import OpenSockets
 from api.services import Services
 from api.serving import serve
 from api.sockets import listening_socket
@@ -172,6 +173,25 @@ async def test_a_key_that_is_revoked_sees_nothing_more(
         await services.store.append(some_events(call, 2))
         assert (await one.next())["code"] == 4404
         assert (await all_of_them.next())["code"] == 4403
+
+
+async def test_of_one_callers_sockets_so_many_are_open_at_once(app: FastAPI, services: Services, acme: Tenant) -> None:
+    app.state.open_sockets = OpenSockets(of_caller=2, of_process=3)
+    call = await a_running_call(services, acme, 1)
+    path, mine, other, third = (
+        f"/api/sessions/{call.id}/live",
+        *(acme.keys[role] for role in ("viewer", "owner", "builder")),
+    )
+    async with opened(app, path, mine) as one, opened(app, "/api/live", mine) as two:
+        assert await one.seqs(1) == await two.seqs(1) == [1]
+        async with opened(app, path, mine) as too_many:
+            assert await too_many.next() == {"code": 4429, "reason": "too_many_requests"}
+        async with opened(app, path, other) as theirs:
+            assert await theirs.seqs(1) == [1]
+            async with opened(app, path, third) as too_many:
+                assert await too_many.next() == {"code": 4429, "reason": "too_many_requests"}
+    async with opened(app, path, mine) as again:
+        assert await again.seqs(1) == [1]
 
 
 async def test_a_ticket_stands_for_its_caller_once(

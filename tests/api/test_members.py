@@ -54,6 +54,19 @@ async def test_only_owners_change_them(http: httpx.AsyncClient, acme: Tenant, ro
             assert (await http.request(method, path, headers=who, json=body)).status_code == 403
 
 
+async def test_a_narrowed_key_gives_nobody_more_than_it_has(http: httpx.AsyncClient, acme: Tenant) -> None:
+    wanted = {"name": "people", "role": "owner", "scopes": ["organization:read", "organization:write"]}
+    made = (await http.post("/api/keys", headers=acme.keys["owner"], json=wanted)).json()
+    headers = {"Authorization": f"Bearer {made['key']}"}
+    for method, path in (("POST", "/api/members"), ("PATCH", f"/api/members/{acme.users['viewer']}")):
+        body = {"role": "owner"} | ({"user_id": str(uuid4())} if method == "POST" else {})
+        answer = await http.request(method, path, headers=headers, json=body)
+        assert (answer.status_code, answer.json()["code"]) == (403, "forbidden"), answer.text
+        assert "workflows:write" in answer.json()["detail"]
+    gone = await http.delete(f"/api/members/{acme.users['viewer']}", headers=headers)
+    assert gone.status_code == 204, "it may still take somebody out"
+
+
 async def test_another_tenants_members_are_not_there(http: httpx.AsyncClient, acme: Tenant, umbrella: Tenant) -> None:
     place, headers = f"/api/members/{acme.users['viewer']}", umbrella.user("owner")
     assert (await http.patch(place, headers=headers, json={"role": "owner"})).status_code == 404

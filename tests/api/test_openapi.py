@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 from collections.abc import Iterator
 from typing import Any
@@ -20,6 +21,10 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
+from api.models import knowledge, organizations, workflows, workspace
+from api.testing import bodies as chat_bodies
+from api.testing import voice_bodies
+from runtime.workflow.validation import validate
 from tests.fakes.api_server import ApiServer, api_server
 
 pytestmark = pytest.mark.server
@@ -27,6 +32,7 @@ pytestmark = pytest.mark.server
 CHECKS = (not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance)
 CONFIG = {"agents": [{"id": "a", "name": "Desk", "instructions": "Help."}]}
 EXAMPLES = 15
+BODIES = (workflows, organizations, workspace, knowledge, chat_bodies, voice_bodies)
 
 
 @pytest.fixture(scope="module")
@@ -120,3 +126,42 @@ def test_everything_has_words(server: ApiServer) -> None:
             assert operation["tags"], place
             for parameter in operation.get("parameters", ()):
                 assert parameter.get("description") or parameter["in"] == "path", f"{place} {parameter['name']}"
+
+
+def test_operations_are_named_for_programs_and_shown_once(server: ApiServer) -> None:
+    described = httpx.get(f"{server.url}/openapi.json").json()
+    operations = [each for methods in described["paths"].values() for each in methods.values()]
+    ids = [each["operationId"] for each in operations]
+    assert len(ids) == len(set(ids))
+    assert all(each.isidentifier() and "_api_" not in each for each in ids)
+    assert {each for operation in operations for each in operation["tags"]} == {
+        each["name"] for each in described["tags"]
+    }
+    assert all(len(each["tags"]) == 1 for each in operations)
+    assert all(each["description"] for each in described["tags"])
+    assert "Successful Response" not in json.dumps(described)
+
+
+def test_the_examples_of_bodies_are_accepted(server: ApiServer) -> None:
+    schemas = httpx.get(f"{server.url}/openapi.json").json()["components"]["schemas"]
+    bodies = {name: each for module in BODIES for name, each in vars(module).items() if name in schemas}
+    shown = [(name, example) for name in bodies for example in schemas[name].get("examples", ())]
+    assert {"ConfigBody", "NewKey", "NewWorkflow", "VoiceTestRequest", "ChatRequest"} <= {name for name, _ in shown}
+    for name, example in shown:
+        body = bodies[name].model_validate(example)
+        if config := getattr(body, "config", None):
+            assert validate(config).faults == ()
+
+
+@pytest.mark.parametrize(("body", "said"), [(b'{"name": "x",}', "double quotes"), (b"hello", "Expecting value")])
+def test_a_body_that_is_no_json_is_told_why(server: ApiServer, owner: dict[str, str], body: bytes, said: str) -> None:
+    headers = owner | {"Content-Type": "application/json"}
+    told = httpx.post(f"{server.url}/api/workflows", headers=headers, content=body).json()
+    assert said in told["detail"]
+    assert "application/json" in told["remedy"]
+
+
+def test_a_body_of_another_kind_is_told_how_to_be_sent(server: ApiServer, owner: dict[str, str]) -> None:
+    headers = owner | {"Content-Type": "text/plain"}
+    told = httpx.post(f"{server.url}/api/workflows", headers=headers, content=b'{"name": "x"}').json()
+    assert "application/json" in told["remedy"]

@@ -1,5 +1,7 @@
+import json
 from uuid import uuid4
 
+import asyncpg
 import httpx
 import pytest
 
@@ -49,6 +51,36 @@ async def test_a_signed_in_user_makes_one_and_owns_it(http: httpx.AsyncClient) -
     members = (await http.get("/api/members", headers=headers)).json()["items"]
     assert [row["role"] for row in members] == ["owner"]
     assert (await http.post("/api/workflows", headers=headers, json={"name": "a"})).status_code == 201
+
+
+async def test_nobody_makes_organizations_without_end(http: httpx.AsyncClient, services: Services) -> None:
+    user, rows = str(uuid4()), services.access.of(SERVICE)
+    for number in range(50):
+        row = {"organization_id": (await services.store.ensure_organization(f"Initech {number}")).id, "user_id": user}
+        await rows.insert("organization_member", row | {"role": "owner" if number else "builder"})
+    headers = {"Authorization": f"Bearer {user_token(user)}"}
+    assert (await http.post("/api/organizations", headers=headers, json={"name": "a"})).status_code == 201
+    answer = await http.post("/api/organizations", headers=headers, json={"name": "b"})
+    assert (answer.status_code, answer.json()["detail"]) == (422, "You own 50 organizations already.")
+    assert answer.json()["remedy"]
+
+
+async def test_an_anonymous_user_makes_none_past_the_api_either(services: Services) -> None:
+    assert services.database is not None
+    claims = json.dumps({"role": "authenticated", "sub": str(uuid4()), "is_anonymous": True})
+    become = "select set_config('role', 'authenticated', true), set_config('request.jwt.claims', $1, true)"
+    async with services.database.connection() as connection, connection.transaction():
+        await connection.execute(become, claims)
+        with pytest.raises(asyncpg.InsufficientPrivilegeError, match="only a signed-in user"):
+            await connection.fetch("select public.create_organization('Initech')")
+
+
+async def test_a_key_without_the_scope_reads_none(http: httpx.AsyncClient, acme: Tenant) -> None:
+    body = {"name": "deploy", "role": "builder", "scopes": ["workflows:write"]}
+    key = (await http.post("/api/keys", headers=acme.keys["owner"], json=body)).json()["key"]
+    for path in ("/api/organizations", f"/api/organizations/{acme.id}"):
+        answer = await http.get(path, headers={"Authorization": f"Bearer {key}"})
+        assert (answer.status_code, answer.json()["code"]) == (403, "forbidden")
 
 
 async def test_an_api_key_makes_none(http: httpx.AsyncClient, acme: Tenant) -> None:

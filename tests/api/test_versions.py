@@ -4,6 +4,7 @@ from typing import Any
 import httpx
 import pytest
 
+import api.routes.versions
 from api.services import Services
 from tests.api.configs import an_id, config
 from tests.api.conftest import Tenant
@@ -148,6 +149,30 @@ async def test_publishing_is_once_and_final(
     details = (await http.get(f"/api/workflows/{draft['workflow_id']}", headers=headers)).json()
     assert details["published"] == {"id": draft["id"], "version": 1}
     assert (details["published_version"], details["latest_draft_version"]) == (1, None)
+
+
+async def test_what_was_changed_while_it_was_checked_is_not_published(
+    http: httpx.AsyncClient, acme: Tenant, draft: dict[str, Any], place: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    headers = acme.keys["builder"]
+    checked = api.routes.versions.checked
+
+    async def slowly(content: Any) -> Any:
+        monkeypatch.setattr("api.routes.versions.checked", checked)
+        assert (await http.patch(place, headers=headers, json={"config": {"agents": []}})).status_code == 200
+        return await checked(content)
+
+    monkeypatch.setattr("api.routes.versions.checked", slowly)
+    answer = await http.post(f"{place}/publish", headers=headers)
+    assert (answer.status_code, answer.json()["code"]) == (412, "draft_changed"), answer.text
+    assert (await http.get(place, headers=headers)).json()["status"] == "draft"
+
+
+async def test_a_query_key_that_is_misspelt_is_named(http: httpx.AsyncClient, acme: Tenant, place: str) -> None:
+    answer = await http.get(f"{place}/diff", params={"with": "x"}, headers=acme.keys["viewer"])
+    assert (answer.status_code, answer.json()["code"]) == (422, "invalid_request")
+    assert "query.with" in answer.json()["detail"]
+    assert "against" in answer.json()["remedy"]
 
 
 async def test_the_next_one_archives_and_the_old_one_is_restored(

@@ -504,6 +504,21 @@ async def test_what_is_no_answer_of_the_api_is_unreachable(status: int, body: st
             await SupabaseRowAccess(http, "http://project.test/", "key").of(SERVICE).select("workflow")
 
 
+async def test_without_the_secret_a_users_own_token_goes_along() -> None:
+    seen: list[str] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        seen.append(request.headers["authorization"])
+        return httpx.Response(200, json=[])
+
+    async with httpx.AsyncClient(transport=httpx.MockTransport(answer)) as http:
+        access = SupabaseRowAccess(http, "http://project.test", "key")
+        await access.of(Claims(user_id="u", token="the user's")).select("workflow", limit=1)
+        with pytest.raises(Unreachable, match="API key"):
+            await access.of(Claims(api_key_id="k")).select("workflow")
+    assert seen == ["Bearer the user's"]
+
+
 async def test_a_token_that_the_api_does_not_trust_names_the_secret() -> None:
     answer = httpx.Response(401, json={"code": "PGRST301", "message": "JWSError", "details": None, "hint": None})
     async with httpx.AsyncClient(transport=httpx.MockTransport(lambda _request: answer)) as http:

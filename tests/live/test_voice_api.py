@@ -157,6 +157,21 @@ async def _keys_and_goodbye(services: Services, invitation: dict[str, Json]) -> 
     assert [(row.seq, row.event_type) for row in stored] == [(event["seq"], event["event_type"]) for event in events]
 
 
+async def _floods_and_leaves(_services: Services, invitation: dict[str, Json]) -> None:
+    async with talking(invitation) as talker:
+        await talker.answered()
+        for _ in range(300):
+            await talker.send(type="mute", muted=False)
+        await talker.until(lambda: len(talker.told("error")) == 100)
+        for _ in range(300):
+            await talker.socket.send("{")
+        await talker.send(type="hangup")
+        over = await talker.over()
+    codes = [each["code"] for each in talker.told("error")]
+    assert codes == ["too_fast"] * 100 + ["bad_message"] * 100
+    assert over["reason"] == "caller_hangup"
+
+
 async def _interrupts_by_speech(services: Services, invitation: dict[str, Json]) -> None:
     async with talking(invitation, rate=48000) as talker:
         await talker.answered()
@@ -200,7 +215,13 @@ async def _mutes_and_leaves(services: Services, invitation: dict[str, Json]) -> 
 
 async def test_what_a_client_can_do(services: Services, server: str, acme: Tenant, by_heart: None) -> None:
     version = await a_version(services, acme)
-    clients = (_keys_and_goodbye, _interrupts_by_speech, _interrupts_by_button_and_vanishes, _mutes_and_leaves)
+    clients = (
+        _keys_and_goodbye,
+        _floods_and_leaves,
+        _interrupts_by_speech,
+        _interrupts_by_button_and_vanishes,
+        _mutes_and_leaves,
+    )
     for client in clients:
         await client(services, await invited(server, version, acme.keys["builder"]))
 

@@ -18,6 +18,7 @@ from worker.observing.metrics import Metrics
 ROOT = Path(__file__).parents[2]
 DEPLOY = ROOT / "deploy"
 MANIFESTS = sorted((DEPLOY / "kubernetes").glob("*.yaml"))
+API = DEPLOY / "kubernetes" / "api.yaml"
 
 
 def loaded(path: Path) -> Any:
@@ -25,7 +26,8 @@ def loaded(path: Path) -> Any:
 
 
 def one(kind: str) -> Any:
-    (found,) = [manifest for path in MANIFESTS if (manifest := loaded(path))["kind"] == kind]
+    """The worker's manifest of this kind; the API's have a file of their own."""
+    (found,) = [manifest for path in MANIFESTS if path != API and (manifest := loaded(path))["kind"] == kind]
     return found
 
 
@@ -152,3 +154,14 @@ def test_the_page_names_the_files() -> None:
         assert f"deploy/{folder}" in page
     for name in samples_there_are() - {name for name in samples_there_are() if name.endswith(("_sum", "_count"))}:
         assert name.removesuffix("_bucket") in page
+
+
+def test_the_api_is_deployed_beside_the_worker() -> None:
+    deployment, service = yaml.safe_load_all(API.read_text(encoding="utf-8"))
+    assert (deployment["kind"], service["kind"]) == ("Deployment", "Service")
+    labels = deployment["spec"]["template"]["metadata"]["labels"]
+    assert service["spec"]["selector"].items() <= labels.items()
+    assert not one("Deployment")["spec"]["selector"]["matchLabels"].items() <= labels.items()
+    (api,) = deployment["spec"]["template"]["spec"]["containers"]
+    assert api["image"] == container()["image"]
+    assert {api[probe]["httpGet"]["path"] for probe in ("livenessProbe", "readinessProbe")} == {"/healthz", "/readyz"}
