@@ -66,7 +66,7 @@ test: check test-needs
 	@$(BIN)/pytest -n 2 -m "(server or live) and not soak" --timeout 180 -rs --ignore tests/live
 	@$(BIN)/pytest -n 2 --dist loadfile -m "(server or live) and not soak" --timeout 180 -rs tests/live
 
-soak: setup
+soak: setup livekit
 	@$(BIN)/pytest -m soak --timeout 1800
 
 bench: setup

@@ -98,7 +98,7 @@ class RoomSource:
         self._server.once("worker_started", self._take_jobs_over)
         self._server.on("worker_registered", lambda *_: registered.set())
         waiting = spawn(registered.wait(), name="livekit-registration")
-        with _metrics_kept():
+        with _metrics_kept(until_started=self._server):
             self._running = spawn(self._server.run(), name="livekit-worker")
             both = {self._running, waiting}
             await asyncio.wait(both, timeout=_REGISTERED_WITHIN_S, return_when=asyncio.FIRST_COMPLETED)
@@ -276,17 +276,23 @@ def _server(settings: Settings, source: RoomSource) -> AgentServer:
 
 
 @contextmanager
-def _metrics_kept() -> Iterator[None]:
+def _metrics_kept(*, until_started: AgentServer) -> Iterator[None]:
     """Hide the folder of the processes' metrics from LiveKit's server, which empties it when it starts.
 
-    It takes the folder for its own. What other processes count there, and this one, would be gone.
+    It takes the folder for its own. What other processes count there, and this one, would be gone. It is back before
+    the server's tasks run: its gauge of the load is a file in that folder too.
     """
     folder = os.environ.pop(_METRICS, None)
+
+    def put_back() -> None:
+        if folder is not None:
+            os.environ[_METRICS] = folder
+
+    until_started.once("worker_started", put_back)
     try:
         yield
     finally:
-        if folder is not None:
-            os.environ[_METRICS] = folder
+        put_back()
 
 
 async def _never(_context: JobContext) -> None:
