@@ -40,7 +40,7 @@ layers: setup
 	@$(BIN)/lint-imports > .cache/layers.log 2>&1 || { cat .cache/layers.log >&2; exit 1; }
 
 unit: setup
-	@$(BIN)/pytest -n 2 -m "not server and not live and not soak"
+	@$(BIN)/pytest -n 2 -m "not (server or live or soak or thorough)"
 
 # What every commit passes: format, lint, types, layers, tests without servers.
 check: lint types layers unit
@@ -63,8 +63,8 @@ test-needs:
 # Everything but the long outages: `check`, then the tests with real servers and real audio.
 # Calls in real time mostly wait, so two run side by side; those of one file share its servers and come one after the other.
 test: check test-needs
-	@$(BIN)/pytest -n 2 -m "(server or live) and not soak" --timeout 180 -rs --ignore tests/live
-	@$(BIN)/pytest -n 2 --dist loadfile -m "(server or live) and not soak" --timeout 180 -rs tests/live
+	@$(BIN)/pytest -n 2 -m "(server or live or thorough) and not soak" --timeout 180 -rs --ignore tests/live
+	@$(BIN)/pytest -n 2 --dist loadfile -m "(server or live or thorough) and not soak" --timeout 180 -rs tests/live
 
 soak: setup livekit
 	@$(BIN)/pytest -m soak --timeout 1800

@@ -26,6 +26,8 @@ SCRIPTS = [
     ("appointments", "correction"),
     ("order_status", "delayed"),
 ]
+QUICK = ("order_status", "delayed")
+BY_COST = [pytest.param(*each, marks=() if each == QUICK else pytest.mark.thorough) for each in SCRIPTS]
 
 
 def greetings(config: Mapping[str, Json]) -> list[str]:
@@ -66,7 +68,7 @@ async def played_script(example: str, name: str, place: Place) -> Played:
 
 
 @pytest.mark.timeout(180)
-@pytest.mark.parametrize(("example", "name"), SCRIPTS)
+@pytest.mark.parametrize(("example", "name"), BY_COST)
 async def test_after_any_event_another_worker_finishes_the_call(example: str, name: str, place: Place) -> None:
     played = await played_script(example, name, place)
     for seq in range(1, len(played.events)):

@@ -177,6 +177,7 @@ def passed(folder: Path, *command: str) -> None:
     assert done.returncode == 0, f"{command}: {done.stdout}{done.stderr}"
 
 
+@pytest.mark.thorough  # a Python of its own for each command
 @pytest.mark.parametrize("name", ["a", "check_stock", "abcdefghij_klmnopqrst_uvwxyz01"])
 def test_a_new_package_passes_its_own_test_and_is_clean(tmp_path: Path, name: str) -> None:
     write_package(tmp_path, name)
@@ -185,6 +186,7 @@ def test_a_new_package_passes_its_own_test_and_is_clean(tmp_path: Path, name: st
     passed(tmp_path, "ruff", "format", "--check", "--no-cache")
 
 
+@pytest.mark.thorough
 def test_the_example_passes_its_own_tests_and_is_clean(tmp_path: Path) -> None:
     passed(CHECK_ORDER, "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:asyncio")
     passed(CHECK_ORDER, "ruff", "check", "--no-cache")
