@@ -9,7 +9,7 @@ export PYTHONDONTWRITEBYTECODE =
 LIVEKIT_VERSION := v1.13.5
 LIVEKIT := .cache/bin/livekit-server
 
-.PHONY: setup demo check format lint types layers unit livekit test-needs test soak bench lock clean
+.PHONY: setup demo check format lint types layers unit livekit test-needs test soak bench bench-quick bench-instructions lock clean
 
 setup: $(STAMP)
 
@@ -40,7 +40,7 @@ layers: setup
 	@$(BIN)/lint-imports > .cache/layers.log 2>&1 || { cat .cache/layers.log >&2; exit 1; }
 
 unit: setup
-	@$(BIN)/pytest -n 2 -m "not (server or live or soak or thorough)"
+	@$(BIN)/pytest -n 3 -m "not (server or live or soak or thorough)"
 
 # What every commit passes: format, lint, types, layers, tests without servers.
 check: lint types layers unit
@@ -61,22 +61,32 @@ test-needs:
 	@.ci/needs
 
 # Everything but the long outages: `check`, then the tests with real servers and real audio.
-# Calls in real time mostly wait, so two run side by side; those of one file share its servers and come one after the other.
+# What has servers mostly waits for them, so more run side by side than there are cores; live calls of one file share its servers.
 test: check test-needs
-	@$(BIN)/pytest -n 2 -m "(server or live or thorough) and not soak" --timeout 180 -rs --ignore tests/live
-	@$(BIN)/pytest -n 2 --dist loadfile -m "(server or live or thorough) and not soak" --timeout 180 -rs tests/live
+	@$(BIN)/pytest -n 4 -m "(server or live or thorough) and not soak" --timeout 180 -rs --ignore tests/live
+	@$(BIN)/pytest -n 3 --dist loadfile -m "(server or live or thorough) and not soak" --timeout 180 -rs tests/live
 
 soak: setup livekit
 	@$(BIN)/pytest -m soak --timeout 1800
 
-bench: setup
+# Patchbay beside its peers, each in an environment of its own; writes benchmarks/results/<date>.json and benchmarks/RESULTS.md.
+bench: setup livekit
 	@$(BIN)/python -m benchmarks
+
+# The same in five minutes: fewer rounds and calls, no rooms.
+bench-quick: setup
+	@$(BIN)/python -m benchmarks quick
+
+# Instructions of the hot paths, which a noisy machine does not move, compared with those that are kept. Needs Valgrind.
+bench-instructions: setup
+	@$(BIN)/python -m benchmarks instructions
 
 # The locks, from pyproject.toml; hashes only, no address of any registry.
 lock:
 	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header --extra local --extra phone --extra talk --group dev pyproject.toml -o requirements/dev.txt
 	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header --extra local --extra phone pyproject.toml -o requirements/runtime.txt
 	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header requirements/build.in -o requirements/build.txt
+	@for peer in livekit pipecat; do $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header benchmarks/peers/$$peer.in -o benchmarks/peers/$$peer.txt; done
 
 clean:
 	@rm -rf .venv .cache .pytest_cache .mypy_cache .ruff_cache .hypothesis

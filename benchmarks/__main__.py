@@ -1,105 +1,157 @@
-"""`python -m benchmarks`: Patchbay beside a bare AgentSession, in alternating rounds of one process."""
+"""`python -m benchmarks [part]`: Patchbay beside its peers, in alternating rounds of one run."""
 
 from __future__ import annotations
 
 import argparse
 import asyncio
-import gc
 import json
 import os
+import platform
+import subprocess
 import sys
-import tempfile
-from collections.abc import Mapping
-from contextlib import AsyncExitStack
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any, Final
 
-from benchmarks import analytics, events, phone_line
-from benchmarks.livekit_side import LiveKit
-from benchmarks.measures import first_sounds, handoffs, text_turns
-from benchmarks.patchbay_side import Patchbay
+from benchmarks import analytics, engine, instructions, starting, text, voice
+from benchmarks.environments import ROOT, PeerMissing, peer_python, peer_versions
+from benchmarks.others import OTHERS, Other, Skipped, run
+from benchmarks.page import results_page
+from benchmarks.processes import SideDied
 from benchmarks.report import Found, table
-from benchmarks.sides import Side
+from runtime.errors import PatchbayError
 from runtime.logging import configure_logging
-from runtime.store.opening import open_store
 
-_TURNS = 40
-_HANDOFFS = 20
+Json = Any
 
-
-async def compare(found: Found, *, rounds: int) -> None:
-    """Measure both sides in turn, the first of a round changing from round to round."""
-    async with AsyncExitStack() as stack:
-        home = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        store = await stack.enter_async_context(open_store(None, home))
-        patchbay = await stack.enter_async_context(Patchbay.opened(store, home / "events"))
-        sides: dict[str, Side] = {"patchbay": patchbay, "livekit": LiveKit()}
-        await _round(Found(), sides, 0, turns=10)  # what is imported and compiled at first use
-        _tune_collector()
-        for number in range(rounds):
-            print(f"round {number + 1} of {rounds}", file=sys.stderr)
-            await _round(found, sides, number, turns=_TURNS)
-            for name in _order(sides, number):
-                found.add(name, await first_sounds(sides[name]))
+_RESULTS: Final = Path(__file__).parent / "results"
+_PAGE: Final = Path(__file__).parent / "RESULTS.md"
+_WHOLE: Final = frozenset({"all", "quick"})
 
 
-async def _round(found: Found, sides: Mapping[str, Side], number: int, *, turns: int) -> None:
-    for kind in ("text_turn", "tool_turn"):
-        for name, numbers in (await text_turns(sides, kind, turns=turns)).items():
-            found.add(name, numbers)
-    for name in _order(sides, number):
-        found.add(name, await handoffs(sides[name], turns=min(turns, _HANDOFFS)))
+@dataclass(frozen=True, slots=True)
+class _Run:
+    """One run and what it brings. `left_out` could not be measured here, `failed` should have been."""
+
+    quick: bool
+    found: Found = field(default_factory=Found)
+    left_out: list[str] = field(default_factory=list)
+    failed: list[str] = field(default_factory=list)
+
+    def part(self, name: str, work: Callable[[], None]) -> None:
+        """Do a part; one that fails is named, and the others go on."""
+        print(f"{name} …", file=sys.stderr)
+        before = set(self.found.rounds)
+        try:
+            work()
+        except Skipped as fault:
+            self.left_out.append(f"{name}: {fault}.")
+        except (SideDied, text.Wrong, PatchbayError, RuntimeError, OSError, subprocess.SubprocessError) as fault:
+            print(f"{name} failed: {fault}", file=sys.stderr)
+            self.failed.append(f"{name} failed: {' '.join(str(fault).split())[:300]}")
+        new = {figure: row for figure, row in self.found.medians().items() if figure not in before}
+        if new:
+            print(table(new, self.found.spread()), file=sys.stderr)
 
 
-def _order(sides: Mapping[str, Side], number: int) -> list[str]:
-    return sorted(sides, reverse=bool(number % 2))
+def _parts(run_: _Run, rounds: int | None) -> Mapping[str, Callable[[], None]]:
+    """Return the parts by name, in the order of a whole run; each adds to what the run has found."""
+    quick, found, left_out = run_.quick, run_.found, run_.left_out
+    few, many = rounds or 1, rounds or 5
+    by_text, by_voice = (text.QUICK, voice.QUICK) if quick else (text.FULL, voice.FULL)
+    own: dict[str, Callable[[], None]] = {
+        "text": lambda: asyncio.run(text.measure(found, by_text, left_out)),
+        "voice": lambda: asyncio.run(voice.measure(found, by_voice, left_out)),
+        "engine": lambda: asyncio.run(engine.measure(found, few if quick else many)),
+        "starting": lambda: asyncio.run(starting.measure(found, 1 if quick else 3, left_out)),
+    }
+    return own | {other.part: _other(run_, other) for other in OTHERS}
 
 
-def _tune_collector() -> None:
-    """As the worker does, for both sides: as shipped the collector stops the loop at random."""
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(2000, 10, 100_000)
+def _other(run_: _Run, other: Other) -> Callable[[], None]:
+    return lambda: run_.found.add_dotted(run(other, quick=run_.quick))
 
 
-def _machine() -> dict[str, str | int | None]:
-    python = sys.version.split(maxsplit=1)[0]
-    return {"cores": os.cpu_count(), "python": python, "livekit_agents": version("livekit-agents")}
+def _machine(run_: _Run) -> dict[str, str | int | None]:
+    versions = {"livekit_agents": version("livekit-agents"), "patchbay": version("patchbay")}
+    for peer in ("livekit", "pipecat"):
+        try:
+            peer_python(peer)
+        except PeerMissing:
+            continue
+        versions |= {f"{peer}: {name}": found for name, found in peer_versions(peer).items()}
+    return {
+        "run": "quick" if run_.quick else "whole",
+        "cores": os.cpu_count(),
+        "cpu": _cpu_model(),
+        "load_at_end": " ".join(f"{load:.1f}" for load in os.getloadavg()),
+        "python": platform.python_version(),
+        "commit": _commit(),
+        **versions,
+    }
 
 
-def _write(found: Found, log: Mapping[str, float]) -> Path:
+def _cpu_model() -> str:
+    names = (
+        line.partition(":")[2].strip()
+        for line in Path("/proc/cpuinfo").read_text().splitlines()
+        if "model name" in line
+    )
+    return next(names, platform.machine())
+
+
+def _commit() -> str:
+    words = ["git", "describe", "--always", "--dirty"]
+    told = subprocess.run(words, check=False, capture_output=True, text=True, cwd=ROOT)
+    return told.stdout.strip() or "none"
+
+
+def _write(run_: _Run) -> Path:
     now = datetime.now(UTC)
-    result = found.medians() | {"spread": found.spread(), "events": log, "machine": _machine(), "at": now.isoformat()}
-    path = Path(__file__).parent / "results" / f"{now:%Y-%m-%d}.json"
+    beside = {"machine": _machine(run_), "at": now.isoformat(timespec="seconds")}
+    told = {"spread": run_.found.spread(), "left_out": run_.left_out, "failed": run_.failed}
+    path = _RESULTS / f"{now:%Y-%m-%d}{'-quick' if run_.quick else ''}.json"
     path.parent.mkdir(exist_ok=True)
-    path.write_text(json.dumps(result, indent=2, ensure_ascii=False) + "\n")
+    path.write_text(json.dumps(run_.found.medians() | told | beside, indent=2, ensure_ascii=False) + "\n")
+    _PAGE.write_text(results_page(json.loads(path.read_text())))
     return path
 
 
-def main() -> None:
+def _whole(run_: _Run, rounds: int | None) -> None:
+    for name, work in _parts(run_, rounds).items():
+        run_.part(name, work)
+    path = _write(run_)
+    print(f"\nwritten to {path.relative_to(ROOT)} and {_PAGE.relative_to(ROOT)}")
+
+
+def main() -> int:
+    """Run what is asked for; return 1 where a part failed."""
+    names = sorted({*_WHOLE, "analytics", "instructions", *_parts(_Run(quick=True), None)})
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument(
-        "part", nargs="?", choices=("engine", "phone", "analytics"), default="engine", help="what is measured (engine)"
-    )
-    parser.add_argument("--rounds", type=int, default=7, help="how often each side is measured (7)")
-    parser.add_argument("--no-events", action="store_true", help="leave the event log's own benchmark out")
+    parser.add_argument("part", nargs="?", choices=names, default="all", help="what is measured (all)")
+    parser.add_argument("--rounds", type=int, help="how often the sides of `engine` are measured (5)")
+    parser.add_argument("--keep", action="store_true", help="keep what `instructions` counts")
+    parser.add_argument("--quick", action="store_true", help="a single part as `quick` measures it")
     options = parser.parse_args()
+    if options.part == "instructions":
+        return instructions.main(keep=options.keep)
     configure_logging("warning", "console")
-    if options.part == "phone":
-        print(phone_line.table(asyncio.run(phone_line.measure(rounds=min(options.rounds, 3)))))
-        return
     if options.part == "analytics":
         print(analytics.table(asyncio.run(analytics.measure())))
-        return
-    found = Found()
-    asyncio.run(compare(found, rounds=options.rounds))
-    print(table(found.medians(), found.spread()))
-    log = {} if options.no_events else asyncio.run(events.measure(rounds=3, events=10_000, busy_s=4.0))
-    for key, value in log.items():
-        print(f"{key:32}{value:12,.2f}")
-    print(f"\nwritten to {_write(found, log).relative_to(Path(__file__).parent.parent)}")
+        return 0
+    run_ = _Run(quick=options.quick or options.part == "quick")
+    if options.part in _WHOLE:
+        _whole(run_, options.rounds)
+    else:
+        run_.part(options.part, _parts(run_, options.rounds)[options.part])
+    print(table(run_.found.medians(), run_.found.spread()))
+    for line in (*run_.left_out, *run_.failed):
+        print(line)
+    return 1 if run_.failed else 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

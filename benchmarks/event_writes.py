@@ -18,7 +18,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from uuid import uuid4
 
-from benchmarks.events import PAYLOAD, call_rows
+from benchmarks.event_store import call_rows
+from benchmarks.events import PAYLOAD
 from runtime.logging import configure_logging
 from runtime.session.event_log import CallLog, EventLog
 from runtime.session.ports import EventRow

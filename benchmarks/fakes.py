@@ -64,6 +64,7 @@ class ScriptedLLM(llm.LLM[Any]):
 
     def __init__(self, delay_s: float = 0.0, *, beside: bool = True) -> None:
         super().__init__()
+        self.takes_notes = True
         self.delay_s = delay_s
         self.beside = beside
         self.completions = 0
@@ -119,11 +120,12 @@ class _ScriptedStream(llm.LLMStream):
 
 
 class SlowVoice(tts.TTS[Never]):
-    """Says anything in 0.2 s of silence, whose first sample comes `delay_s` seconds after the text."""
+    """Says anything in `spoken_s` seconds of silence, whose first sample comes `delay_s` seconds after the text."""
 
-    def __init__(self, delay_s: float) -> None:
+    def __init__(self, delay_s: float, spoken_s: float = _SPOKEN_S) -> None:
         super().__init__(capabilities=tts.TTSCapabilities(streaming=False), sample_rate=RATE, num_channels=1)
         self.delay_s = delay_s
+        self.sound = np.zeros(int(RATE * spoken_s), dtype=np.int16).tobytes()
 
     def synthesize(
         self, text: str, *, conn_options: APIConnectOptions = DEFAULT_API_CONNECT_OPTIONS
@@ -139,7 +141,7 @@ class _SlowSpeech(tts.ChunkedStream):
             request_id=utils.shortuuid(), sample_rate=RATE, num_channels=1, mime_type="audio/pcm", frame_size_ms=20
         )
         await asyncio.sleep(owner.delay_s)
-        output_emitter.push(np.zeros(int(RATE * _SPOKEN_S), dtype=np.int16).tobytes())
+        output_emitter.push(owner.sound)
         output_emitter.flush()
 
 

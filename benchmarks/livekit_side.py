@@ -14,7 +14,6 @@ from livekit.agents.voice import Agent, SpeechHandle
 
 from benchmarks.fakes import RATE, Ear, ScriptedLLM, ScriptedSTT, SlowVoice
 from benchmarks.sides import FOUND, GREETINGS, Talk, order_schema, workflow
-from runtime.conversation import prompts
 from runtime.voice.audio import PcmInput, PcmOutput
 from runtime.voice.pipeline import turn_options
 from runtime.workflow.graph import Agent as Node
@@ -55,7 +54,7 @@ class BareAgent(Agent):
             self.session.generate_reply(instructions="Greet the caller.")
 
     def _paths(self, node: Node) -> list[llm.Tool]:
-        return [self._path(path.target_agent_id or "", prompts.path_schema(path)) for path in node.offered]
+        return [self._path(path.target_agent_id or "", path.schema) for path in node.offered]
 
     def _path(self, target: str, schema: dict[str, Json]) -> llm.Tool:
         async def follow(raw_arguments: dict[str, object], context: RunContext[None]) -> Agent:
@@ -70,12 +69,7 @@ class BareAgent(Agent):
             self._talk.known |= raw_arguments
             return "Recorded."
 
-        schema = {
-            "name": "remember",
-            "description": "Record what the caller has told you, as soon as you hear it.",
-            "parameters": prompts.parameters(tuple(flow.variables.values())),
-        }
-        return function_tool(remember, raw_schema=cast("Any", schema))
+        return function_tool(remember, raw_schema=cast("Any", flow.remember))
 
     def _order(self) -> llm.Tool:
         async def check_order(raw_arguments: dict[str, object], context: RunContext[None]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 import time
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
@@ -57,14 +58,16 @@ async def text_turns(sides: Mapping[str, Side], kind: str, *, turns: int) -> dic
 
 
 async def handoffs(side: Side, *, turns: int) -> Numbers:
-    """Return the mean milliseconds from the model's call of a path to the first text of the next agent's greeting."""
+    """Return milliseconds from the model's call of a path to the first text of the next agent's greeting: mean, p99, longest."""
     gaps = []
     async with side.open() as talk:
         for number in range(turns + _WARM_UP):
             await talk.turn(MOVE_BACK if number % 2 else MOVE_ON)
             await _arrived(talk)
             gaps.append(await talk.ear.text() - talk.llm.called_at)
-    return {"handoff_gap_ms": 1e3 * sum(gaps[_WARM_UP:]) / turns}
+    counted = sorted(1e3 * gap for gap in gaps[_WARM_UP:])
+    p99 = statistics.quantiles(counted, n=100, method="inclusive")[98]
+    return {"handoff_gap_ms": statistics.mean(counted), "handoff_gap_ms_p99": p99, "handoff_gap_ms_max": counted[-1]}
 
 
 async def first_sounds(side: Side) -> Numbers:

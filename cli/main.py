@@ -33,6 +33,7 @@ VERBS = {
     "validate": Verb("cli.validate", "List every fault of a workflow, with its place and its remedy."),
     "chat": Verb("cli.chat", "Talk to a workflow in text."),
     "call": Verb("cli.call", "Talk to a workflow in sound, without a telephone."),
+    "load": Verb("cli.load", "Call running workers many times at once, and measure it."),
     "talk": Verb("cli.talk", "Speak with a workflow yourself, by microphone and speaker."),
     "workflow": Verb("cli.workflow", "Publish, list and show workflows."),
     "session": Verb("cli.session", "List calls and tests, and read what happened in them."),

@@ -14,7 +14,7 @@ from runtime.harness.script import Step, parse_script
 from runtime.workflow.validation import Fault, Validation, parse_document, validate
 from tools.registry import default_registry
 
-__all__ = ["WorkflowSource", "read_mocks", "read_script", "read_workflow"]
+__all__ = ["WorkflowSource", "read_mocks", "read_script", "read_text", "read_workflow"]
 
 # A workflow of a thousand agents has 2 MB; whatever is longer is no workflow.
 _LARGEST = 16 * 1024 * 1024
@@ -56,12 +56,16 @@ def read_workflow(file: str) -> WorkflowSource:
 
 def read_script(file: str) -> tuple[Step, ...]:
     """Read FILE as a script of the caller's steps; `-` is standard input. Raises UsageFault naming every wrong line."""
-    data = _read(file, "script.txt")
+    return parse_script(read_text(file), file)
+
+
+def read_text(file: str, example: str = "script.txt") -> str:
+    """Return FILE as text; `-` is standard input. Raises UsageFault where it cannot be opened or is no UTF-8."""
+    data = _read(file, example)
     try:
-        text = data.decode("utf-8-sig")
+        return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise UsageFault(f"{file}: {_not_text(data, error).message}", remedy="Save it as UTF-8 text.") from None
-    return parse_script(text, file)
 
 
 def read_mocks(file: str | None) -> Any:

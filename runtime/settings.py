@@ -27,7 +27,17 @@ from pydantic import (
 from runtime.errors import UsageFault
 from runtime.mcp_setting import McpServer, read_mcp_servers
 
-__all__ = ["MASK", "AllowedHosts", "Given", "McpServer", "Settings", "Source", "child_environment", "masked_url"]
+__all__ = [
+    "MASK",
+    "AllowedHosts",
+    "Given",
+    "McpServer",
+    "Settings",
+    "Source",
+    "child_environment",
+    "masked_url",
+    "provider_servers",
+]
 
 Source = Literal["environment", ".env", "default"]
 
@@ -39,11 +49,17 @@ _GROUPS = (
 )
 # What LiveKit's plugins read by themselves; shown by `patchbay settings` when set. Any other name in `.env` is shown too.
 _PROVIDER_VARIABLES = re.compile(r"[A-Z][A-Z0-9_]*_API_(?:KEY|SECRET)|OPENAI_BASE_URL|AZURE_(?:OPENAI|SPEECH)_[A-Z_]+")
+_PROVIDER_SERVERS = re.compile(r"OPENAI_BASE_URL|AZURE_(?:OPENAI|SPEECH)_(?:ENDPOINT|HOST|REGION)")
 # Never taken from `.env`: they steer how this process and its children are loaded, and the folder may be a stranger's.
 _NEVER_EXPORTED = re.compile(
     r"(?:LD|DYLD|PATCHBAY)_.*|PYTHON.*|PATH|DATABASE_URL|SUPABASE_(?:SERVICE_ROLE_KEY|JWT_SECRET)"
 )
 _PASSWORD = re.compile(r"(?<=://)([^:/?#@]*):.*@|(?<=[?&])((?:ssl)?password)=[^&]*", re.DOTALL)
+
+
+def provider_servers() -> str:
+    """Return the servers that the environment puts in the place of the providers' own, as one text."""
+    return " ".join(f"{name}={os.environ[name]}" for name in sorted(os.environ) if _PROVIDER_SERVERS.fullmatch(name))
 
 
 def masked_url(url: str) -> str:
@@ -175,6 +191,7 @@ class Settings(BaseModel):
     region: str | None = Field(alias="PATCHBAY_REGION", default=None, max_length=200)
     drain_s: float = Field(alias="PATCHBAY_DRAIN_S", default=3600.0, ge=0, allow_inf_nan=False)
     log_max_mb: int = Field(alias="PATCHBAY_LOG_MAX_MB", default=4096, ge=64, le=1_048_576)
+    speech_cache_mb: int = Field(alias="PATCHBAY_SPEECH_CACHE_MB", default=256, ge=0, le=1_048_576)
     http_host: Annotated[str, BeforeValidator(_address)] = Field(alias="PATCHBAY_HTTP_HOST", default="127.0.0.1")
     http_port: int = Field(alias="PATCHBAY_HTTP_PORT", default=8081, ge=1, le=65535)
     api_origins: Annotated[tuple[str, ...], BeforeValidator(_origins)] = Field(alias="PATCHBAY_API_ORIGINS", default=())
@@ -219,6 +236,16 @@ class Settings(BaseModel):
     def events_bytes(self) -> int:
         """Return how many bytes of the disk all files in `events_folder` may take."""
         return self.log_max_mb * 1024 * 1024
+
+    @property
+    def speech_folder(self) -> Path:
+        """Return where the processes of this home keep what agents say word for word."""
+        return self.home / "speech"
+
+    @property
+    def speech_bytes(self) -> int:
+        """Return how many bytes of the disk the recordings in `speech_folder` may take; 0 keeps none."""
+        return self.speech_cache_mb * 1024 * 1024
 
     @property
     def sources(self) -> Mapping[str, Source]:

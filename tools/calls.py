@@ -23,6 +23,8 @@ from runtime.voice.catalogue import provider_catalogue
 from runtime.voice.composing import Ordered, Workshop
 from runtime.voice.live_call import LiveCall, open_call
 from runtime.voice.pipeline import Providers
+from runtime.voice.speech_files import speech_files
+from runtime.voice.spoken import SpokenCache
 from runtime.workflow.graph import Workflow, compile_workflow
 from runtime.workflow.upgrade import upgrade
 from runtime.workflow.validation import validate
@@ -63,6 +65,7 @@ async def open_workshop(
             allowed=(lambda host, port: is_loopback(host) or named(host, port)) if loopback_models else named,
             runtime_version=installed_version("patchbay"),
             offline=offline,
+            spoken=SpokenCache(files=speech_files(settings)),
         )
 
 

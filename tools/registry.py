@@ -18,6 +18,7 @@ from tools.end_call import EndCall
 from tools.http_request import HttpRequest
 from tools.knowledge_search import KnowledgeSearch
 from tools.mcp_tool import McpTool
+from tools.offers import Offers
 from tools.plugins import GROUP, Plugin, PluginFault, load_plugins
 from tools.schema import checked_schema
 from tools.send_dtmf import SendDtmf
@@ -61,7 +62,7 @@ class Entry:
 
 
 class Registry:
-    """Tools by their type. It is validation's `ToolCatalogue` too."""
+    """Tools by their type; `offers` is what their calls share. It is validation's `ToolCatalogue` too."""
 
     def __init__(
         self,
@@ -71,6 +72,7 @@ class Registry:
         plugins: Iterable[Plugin] = (),
         faults: Iterable[PluginFault] = (),
     ) -> None:
+        self.offers = Offers()
         self._tools = {tool.tool_type: tool for tool in tools}
         self._plugins = {plugin.tool.tool_type: plugin for plugin in plugins}
         self._tools |= {tool_type: plugin.tool for tool_type, plugin in self._plugins.items()}

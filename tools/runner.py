@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import structlog
-from jsonschema import Draft202012Validator
 
 from runtime.session.ports import RunnerOrder, ToolCall, ToolOutcome
 from runtime.workflow.config import AgentTool
@@ -20,7 +19,7 @@ from tools.base import NO_ARGUMENTS, Tool, ToolContext, ToolError, ToolFunction,
 from tools.jsonpaths import assigned
 from tools.mocks import Mocks, listed
 from tools.registry import Registry
-from tools.schema import faults_of, validator_of
+from tools.schema import faults_of
 from tools.scrub import Scrubber, cut
 from tools.services import Services
 
@@ -51,8 +50,8 @@ class _Made:
     tool: Tool[Any] | None
     key: str
     ready: bool = False
-    functions: dict[str, ToolFunction] = field(default_factory=dict)
-    validators: dict[str, tuple[Mapping[str, Json], Draft202012Validator]] = field(default_factory=dict)
+    offered: dict[str, dict[str, Json]] = field(default_factory=dict)
+    """Functions by name, as a model was offered them last."""
     sound: Mapping[str, Json] | None = None
     """The arguments that were checked last and found sound: the engine asks before it starts a run."""
 
@@ -97,13 +96,15 @@ class Runner:
         return ""
 
     def schemas(self, tool: CompiledTool) -> Sequence[dict[str, Json]]:
-        """Return the functions as a model is offered them: `name`, `description`, `parameters` (JSON Schema)."""
+        """Return the functions as a model is offered them: `name`, `description`, `parameters` (JSON Schema).
+
+        They are the same objects for all calls of the workflow's version, and to be changed by nobody.
+        """
         made = self._of(tool)
         told = tool.tool.config.get("description")
         own_words = told if isinstance(told, str) else ""
         functions = self._functions(tool, made) or self._stand_ins(tool)
-        made.functions = {function.name: function for function in functions}
-        return [
+        schemas: list[dict[str, Json]] = [
             {
                 "name": function.name,
                 "description": function.description or own_words or tool.tool.display_name or tool.tool.tool_type,
@@ -111,6 +112,9 @@ class Runner:
             }
             for function in functions
         ]
+        offered = self._registry.offers.shared(tool, schemas)
+        made.offered = {schema["name"]: schema for schema in offered}
+        return offered
 
     def _functions(self, tool: CompiledTool, made: _Made) -> Sequence[ToolFunction]:
         if made.tool is None:
@@ -138,15 +142,13 @@ class Runner:
     def faults(self, tool: CompiledTool, function: str, arguments: Mapping[str, Json]) -> str:
         """Return what is wrong with the arguments, in words a model can act on; empty when nothing is."""
         made = self._of(tool)
-        if function not in made.functions:
+        if function not in made.offered:
             self.schemas(tool)
-        offered = made.functions.get(function)
-        schema = offered.parameters if offered is not None else NO_ARGUMENTS
-        if made.tool is None or (offered is None and not made.functions):
+        offered = made.offered.get(function)
+        if made.tool is None or (offered is None and not made.offered):
             return ""
-        if function not in made.validators or made.validators[function][0] is not schema:
-            made.validators[function] = (schema, validator_of(schema))
-        found = faults_of(made.validators[function][1], arguments)
+        parameters = offered["parameters"] if offered is not None else NO_ARGUMENTS
+        found = faults_of(self._registry.offers.validator(parameters), arguments)
         made.sound = None if found else arguments
         return found
 

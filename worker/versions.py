@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from runtime.errors import ConfigRefused
@@ -42,6 +43,8 @@ class NewerSchema(VersionRefused):
 class Versions:
     """Loads and compiles versions of `store`, and keeps the `capacity` last used. Belongs to one event loop.
 
+    `on_loaded` is called with each that will go on answering calls: published ones and pinned ones.
+
     Not `offline`, the plugins that a config names have to be imported already (`providers.import_all`), for LiveKit takes
     them on the main thread only and compiling is done on another.
     """
@@ -55,6 +58,7 @@ class Versions:
         self._loading: dict[str, asyncio.Task[CompiledVersion]] = {}
         # One thread at a time: more would only take the interpreter from the calls.
         self._turn = asyncio.Lock()
+        self.on_loaded: Callable[[CompiledVersion], None] = _nothing
 
     def cached(self, version_id: str) -> CompiledVersion | None:
         """Return the version where it is here already."""
@@ -71,6 +75,7 @@ class Versions:
         row = await self._store.version(version_id)
         workflow = await asyncio.to_thread(_compiled, row, offline=offline or self._offline)
         self._pinned[version_id] = CompiledVersion(row, workflow)
+        self.on_loaded(self._pinned[version_id])
 
     def has(self, version_id: str) -> bool:
         """Tell whether the version is here already; asking is no use of it."""
@@ -100,7 +105,12 @@ class Versions:
             self._kept[version_id] = compiled
             while len(self._kept) > self.capacity:
                 self._kept.popitem(last=False)
+            self.on_loaded(compiled)
         return compiled
+
+
+def _nothing(_version: CompiledVersion) -> None:
+    """Nobody wants to know."""
 
 
 def _compiled(row: VersionRow, *, offline: bool) -> Workflow:

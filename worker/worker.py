@@ -34,6 +34,7 @@ from worker.observing.observers import Observers, observing
 from worker.phone.config import LineConfig
 from worker.phone.line import PhoneLine, open_line
 from worker.reception import ByHand, Reception
+from worker.rehearsing import Rehearsals
 from worker.rooms.source import RoomSource, open_rooms
 from worker.switchboard import Switchboard
 from worker.takeover import Parts, TakeOver, others_drained
@@ -172,6 +173,7 @@ async def open_worker(settings: Settings, lines: Lines, *, offline: bool = False
         asked = workshop_providers(workshop, store.variables, SystemClock(), offline=offline)
         reader = await stack.enter_async_context(open_reader(store, keyring, settings, analyst=ModelAnalyst(asked)))
         versions = Versions(store, offline=offline)
+        _rehearse(stack, versions, Rehearsals(workshop, store.variables, lines.answer_with))
         if (own := lines.answer_with) is not None:
             await _pinned(versions, own)
         directory = await stack.enter_async_context(
@@ -196,6 +198,11 @@ async def open_worker(settings: Settings, lines: Lines, *, offline: bool = False
         _look_after_others(stack, worker)
         stack.push_async_callback(_end_calls, board)
         yield worker
+
+
+def _rehearse(stack: AsyncExitStack, versions: Versions, rehearsals: Rehearsals) -> None:
+    versions.on_loaded = rehearsals.loaded
+    stack.push_async_callback(cancel_and_wait, spawn(rehearsals.run(), name="rehearsals"))
 
 
 async def _pinned(versions: Versions, own: ByHand) -> None:

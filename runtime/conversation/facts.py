@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -383,7 +384,11 @@ class TransferFailed(TransferFact):
 
 
 class Usage(BaseModel):
-    """What one provider's model used: tokens, characters, audio seconds; `cost` is null where it has no price."""
+    """What one provider's model used: tokens, characters, audio seconds; `cost` is null where it has no price.
+
+    `discarded` answers were begun before the caller's turn was over and thrown away. What one of them took is counted
+    where its provider had told it by then; a provider may charge for the others, too.
+    """
 
     model_config = ConfigDict(frozen=True)
     provider: str
@@ -394,6 +399,7 @@ class Usage(BaseModel):
     output_tokens: int = 0
     characters: int = 0
     audio_seconds: float = 0.0
+    discarded: int = Field(default=0, exclude_if=operator.not_)
     cost: float | None = None
 
 

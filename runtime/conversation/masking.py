@@ -9,20 +9,15 @@ from typing import Any
 
 from runtime.conversation import events as ev
 from runtime.conversation.state import CallState
-from runtime.variables import UNMISTAKABLE, Context, VariableSpec, find_all, said
+from runtime.variables import UNMISTAKABLE, Context, find_all, said
 from runtime.workflow.graph import Workflow
 
-__all__ = ["MASK", "any_secret", "awaited", "hidden", "tells"]
+__all__ = ["MASK", "Held", "awaited", "hidden"]
 
 Json = Any
 MASK = "•••"
 TEXTS = ("text", "spoken_text", "raw", "digits", "entry", "result_preview", "message", "why")
 TABLES = ("values", "arguments", "assigned")
-
-
-def any_secret(workflow: Workflow) -> bool:
-    """Whether the workflow has a sensitive variable at all; most have none and pay nothing for masking."""
-    return any(spec.sensitive for spec in workflow.variables.values())
 
 
 def awaited(workflow: Workflow, state: CallState) -> bool:
@@ -42,19 +37,41 @@ def hidden(workflow: Workflow, state: CallState, fact: ev.Fact, context: Context
 
     `before` is what the caller had begun to dictate when the signal came: the end of a secret is one, too.
     """
-    secrets = [spec for spec in workflow.variables.values() if spec.sensitive]
-    if not secrets:
+    if not workflow.secrets:
         return {}
-    mask = _Mask(workflow, secrets, state, context, before)
+    mask = _Mask(workflow, state, context, before)
     if isinstance(fact, ev.VariableFact):
         return mask.variable(fact)
     return mask.texts(fact) | mask.tables(fact) | mask.lists(fact)
 
 
-def tells(workflow: Workflow, state: CallState, text: str, context: Context) -> bool:
-    """Whether a text contains a sensitive value that is known: in later turns no model is to read it."""
-    secrets = [spec for spec in workflow.variables.values() if spec.sensitive]
-    return bool(secrets) and _Mask(workflow, secrets, state, context).holds(text)
+class Held:
+    """The sensitive values that a call knows: in later turns no model is to read them.
+
+    Two that are `like` each other find the same in the same text.
+    """
+
+    def __init__(self, workflow: Workflow, state: CallState, context: Context) -> None:
+        self.values = [
+            (spec, held.value)
+            for spec in workflow.secrets
+            for held in (state.known.get(spec.name), state.pending.get(spec.name))
+            if held is not None
+        ]
+        self._context = context
+
+    def like(self, other: Held) -> bool:
+        """Whether the values are the same, and words like "tomorrow" mean the same."""
+        ours, theirs = self._context, other._context
+        meant = (ours.now.date(), ours.region, ours.language) == (theirs.now.date(), theirs.region, theirs.language)
+        return meant and self.values == other.values
+
+    def told_in(self, value: Json) -> bool:
+        """Whether a text, or a value as JSON, contains one of them."""
+        if not self.values or value is None or isinstance(value, bool):
+            return False
+        text = value if isinstance(value, str) else json.dumps(value, default=str)
+        return any(said(spec, held, text, self._context) or _written(held, text) for spec, held in self.values)
 
 
 def _written(held: Json, text: str) -> bool:
@@ -65,19 +82,12 @@ def _written(held: Json, text: str) -> bool:
 
 
 class _Mask:
-    def __init__(
-        self, workflow: Workflow, secrets: list[VariableSpec], state: CallState, context: Context, before: str = ""
-    ) -> None:
-        self._secrets = {spec.name: spec for spec in secrets}
+    def __init__(self, workflow: Workflow, state: CallState, context: Context, before: str) -> None:
+        self._secrets = {spec.name: spec for spec in workflow.secrets}
         menu = workflow.agents[state.agent_id].dtmf if state.agent_id is not None else {}
         self._menu = set(menu)
-        self._keyed = any(spec.dtmf for spec in secrets)
-        self._values = [
-            (spec, held.value)
-            for spec in secrets
-            for held in (state.known.get(spec.name), state.pending.get(spec.name))
-            if held is not None
-        ]
+        self._keyed = any(spec.dtmf for spec in workflow.secrets)
+        self._held = Held(workflow, state, context)
         self._context = context
         self._before = before
         self._waiting = awaited(workflow, state)
@@ -132,14 +142,7 @@ class _Mask:
         return name in self._secrets or self._same(value)
 
     def _same(self, value: Json) -> bool:
-        return not isinstance(value, bool) and any(str(held) == str(value) for _, held in self._values)
-
-    def holds(self, value: Json) -> bool:
-        """Whether it contains a sensitive value that is known."""
-        if value is None or isinstance(value, bool):
-            return False
-        text = value if isinstance(value, str) else json.dumps(value, default=str)
-        return any(said(spec, held, text, self._context) or _written(held, text) for spec, held in self._values)
+        return not isinstance(value, bool) and any(str(held) == str(value) for _, held in self._held.values)
 
     def _tells(self, value: Json) -> bool:
         if value is None or isinstance(value, bool):
@@ -147,7 +150,7 @@ class _Mask:
         if self._waiting:
             return True
         text = value if isinstance(value, str) else json.dumps(value, default=str)
-        return self.holds(value) or any(
+        return self._held.told_in(value) or any(
             find_all(spec, words, self._context)
             for spec in self._secrets.values()
             if spec.data_type not in UNMISTAKABLE

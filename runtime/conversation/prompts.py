@@ -8,8 +8,8 @@ from typing import Any
 from runtime.conversation import events as ev
 from runtime.conversation.scene import Scene
 from runtime.conversation.values import awaited_variable
-from runtime.variables import VariableSpec, json_schema, say_back
-from runtime.workflow.graph import Agent, Path
+from runtime.variables import VariableSpec, say_back
+from runtime.workflow.graph import Agent
 from runtime.workflow.templates import Template
 
 __all__ = [
@@ -18,10 +18,10 @@ __all__ = [
     "arrival",
     "instructions",
     "last_refusal",
-    "parameters",
     "refusal",
     "remembered",
     "spoken",
+    "standing",
 ]
 
 Json = Any
@@ -116,7 +116,7 @@ def arrival(scene: Scene, agent: Agent, cause: ev.Cause) -> tuple[str, bool]:
 
 
 def instructions(scene: Scene) -> str:
-    """Return the system prompt: the workflow's, the agent's, the rules, then what is known and missing, which changes most."""
+    """Return the system prompt: the workflow's, the agent's, the rules. It stays the same while no template's value changes."""
     values = surroundings(scene, aloud=False)
     workflow, agent = scene.workflow, scene.agent
     parts = [
@@ -124,26 +124,29 @@ def instructions(scene: Scene) -> str:
         agent.instructions.render(values).strip(),
         RULES,
         _language(scene),
-        _known(scene),
-        _missing(scene),
     ]
     return "\n\n".join(part for part in parts if part)
 
 
+def standing(scene: Scene) -> str:
+    """Return what is known and what is missing, which changes from turn to turn; empty where there is neither."""
+    return "\n\n".join(filter(None, (_known(scene), _missing(scene))))
+
+
 class Instructions:
-    """Remembers the last system prompt for as long as nothing it is made of has changed."""
+    """Remembers the last system prompt and standing for as long as nothing they are made of has changed."""
 
     def __init__(self) -> None:
         self._of: tuple[Json, ...] = ()
-        self._text = ""
+        self._texts = ("", "")
 
-    def __call__(self, scene: Scene) -> str:
+    def __call__(self, scene: Scene) -> tuple[str, str]:
         state = scene.state
         # The mappings are compared by identity: the state makes a new one for every change.
         of = (state.known, state.pending, state.attempts, state.visits, state.asked, state.focus, scene.at.wall.minute)
         if len(of) != len(self._of) or any(new is not old for new, old in zip(of, self._of, strict=True)):
-            self._of, self._text = of, instructions(scene)
-        return self._text
+            self._of, self._texts = of, (instructions(scene), standing(scene))
+        return self._texts
 
 
 def _language(scene: Scene) -> str:
@@ -210,23 +213,6 @@ def _plain(value: Json) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     return str(value)
-
-
-def parameters(specs: Sequence[VariableSpec]) -> dict[str, Json]:
-    """Return the JSON Schema of a function that takes these variables; none is required, for the engine asks."""
-    return {
-        "type": "object",
-        "properties": {spec.name: json_schema(spec) for spec in specs},
-        "additionalProperties": False,
-    }
-
-
-def path_schema(path: Path) -> dict[str, Json]:
-    """Return a path as a model is offered it."""
-    description = path.description or path.name
-    if path.config.examples:
-        description += " For example: " + "; ".join(f'"{example}"' for example in path.config.examples)
-    return {"name": path.function_name, "description": description, "parameters": parameters(path.variables)}
 
 
 def refusal(scene: Scene, fact: ev.PathRefused, incomplete: Sequence[str] = ()) -> str:

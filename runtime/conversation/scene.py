@@ -55,7 +55,6 @@ class Scene:
         self.said: list[str] = []
         self.cause: int | None = state.cue
         self._before = " ".join(state.partials)
-        self._secret = masking.any_secret(workflow)
         self._facts: list[ev.Fact] = []
         self._commands: list[Command] = []
         self._opened = False
@@ -91,7 +90,9 @@ class Scene:
         if issubclass(kind, ev.AgentFact) and self.state.agent_id is not None:
             common |= {"agent_id": self.state.agent_id, "agent_name": self.agent.name}
         fact = kind.model_validate(common | {key: storable(value) for key, value in fields.items()})
-        if self._secret and (hidden := masking.hidden(self.workflow, self.state, fact, self.context, self._before)):
+        if self.workflow.secrets and (
+            hidden := masking.hidden(self.workflow, self.state, fact, self.context, self._before)
+        ):
             fact = fact.model_copy(update={"hidden": hidden})
         self.state = apply(self.state, fact)
         self._facts.append(fact)
@@ -127,18 +128,33 @@ class Scene:
 def storable(value: Json, depth: int = 0) -> Json:
     """Return the value as Postgres and JSON can hold it: no NUL, no lone surrogate, no NaN, bounded in length and depth."""
     match value:
+        case None | bool():
+            return value
         case str():
-            text = value[:MAX_TEXT].replace("\x00", "\ufffd")
-            return text.encode("utf-8", "replace").decode("utf-8")
+            return _storable_text(value)
+        case int():
+            return str(value)[:40] if abs(value) > 2**63 else value
         case float():
             return value if value - value == 0 else None
+        case _:
+            return _storable_items(value, depth)
+
+
+def _storable_text(text: str) -> str:
+    if text.isascii() and len(text) <= MAX_TEXT and "\x00" not in text:
+        return text
+    return text[:MAX_TEXT].replace("\x00", "\ufffd").encode("utf-8", "replace").decode("utf-8")
+
+
+def _storable_items(value: Json, depth: int) -> Json:
+    match value:
+        case list():
+            return "…" if depth > 8 else [storable(item, depth + 1) for item in value[:200]]
         case Mapping():
             if depth > 8:
                 return "…"
-            return {str(storable(str(key)[:200])): storable(item, depth + 1) for key, item in list(value.items())[:200]}
-        case list():
-            return "…" if depth > 8 else [storable(item, depth + 1) for item in value[:200]]
-        case int() if abs(value) > 2**63:
-            return str(value)[:40]
+            return {
+                _storable_text(str(key)[:200]): storable(item, depth + 1) for key, item in list(value.items())[:200]
+            }
         case _:
             return value

@@ -80,10 +80,7 @@ def settable(scene: Scene, name: str) -> bool:
     spec, known = scene.spec(name), scene.state.known.get(name)
     if spec is None or (spec.preset and known is not None and known.source == "preset"):
         return False
-    workflow = scene.workflow
-    return any(variable.name == name for variable in workflow.config.variables) or any(
-        name in path.required or name in path.optional for path in workflow.paths.values()
-    )
+    return name in scene.workflow.settable
 
 
 def _unfinished(scene: Scene, spec: VariableSpec) -> bool:

@@ -70,17 +70,26 @@ class Backlog:
     @property
     def in_memory_only(self) -> bool:
         """Whether the disk has refused something that it has not taken since."""
-        return bool(self._unwritten)
+        return bool(self._unwritten.queue)
 
     def put(self, record: Record) -> None:
         """Write the record to the local log and queue it. Raises `ValueError` where it cannot be JSON."""
         line = encode(record)
         entry = Entry(record, time.monotonic())
-        self._write(entry, line)
+        segment = self._written(line)
+        if segment is None:
+            self._unwritten.add(entry, line)
+        if segment is not None and self._held >= self._memory:
+            self._extend(segment, segment.size - len(line), len(line), entry.since)
+        else:
+            entry.segment = segment
+            self._items.append(entry)
+            self._held += 1
         self.total += 1
         self.depth += 1
-        self.some.set()
-        if self.depth >= self._wake_at:
+        if not self.some.is_set():
+            self.some.set()
+        if self.depth == self._wake_at:
             self.enough.set()
 
     def catch_up(self) -> None:
@@ -104,10 +113,10 @@ class Backlog:
         """Forget those of the taken records that are done, and tell who waits for them."""
         done = [entry for entry in self._taken if entry.done]
         self._taken = [entry for entry in self._taken if not entry.done]
-        kept = Counter((entry.segment, entry.lost) for entry in done)
-        for (segment, lost), count in kept.items():
-            if segment is not None:
-                self._log.settle(segment, count, stored=not lost)
+        for lost in (False, True):
+            for segment, count in Counter(entry.segment for entry in done if entry.lost is lost).items():
+                if segment is not None:
+                    self._log.settle(segment, count, stored=not lost)
         self._gone(len(done))
 
     async def settled(self, ordinal: int, timeout_s: float | None) -> bool:
@@ -123,19 +132,13 @@ class Backlog:
             return False
         return True
 
-    def _write(self, entry: Entry, line: bytes) -> None:
-        if self._unwritten:
+    def _written(self, line: bytes) -> Segment | None:
+        """Where the line is now, None where only memory can have it: nothing overtakes what the disk has refused."""
+        if self._unwritten.queue:
             self.catch_up()
-        place = None if self._unwritten else self._log.append(line)
-        if place is None:
-            self._unwritten.add(entry, line)
-        elif self._held >= self._memory:
-            self._extend(place.segment, place.offset, len(line), entry.since)
-            return
-        else:
-            entry.segment = place.segment
-        self._items.append(entry)
-        self._held += 1
+            if self._unwritten.queue:
+                return None
+        return self._log.append(line)
 
     def _extend(self, segment: Segment, offset: int, size: int, since: float) -> None:
         last = self._items[-1] if self._items else None

@@ -6,8 +6,7 @@ import asyncio
 import json
 from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from dataclasses import replace
 from typing import Any
 
 import structlog
@@ -19,6 +18,7 @@ from runtime.conversation.scene import Reply, Scene
 from runtime.conversation.state import CallState
 from runtime.session.event_log import CallLog
 from runtime.session.ports import CallRow, Clock, Line, TimerHandle, ToolRunner
+from runtime.session.system_clock import SystemClock
 from runtime.session.tool_runs import ToolAnswer, ToolRuns
 from runtime.workflow.graph import CompiledTool, Workflow
 
@@ -26,64 +26,6 @@ __all__ = ["CallSession", "SystemClock", "ToolAnswer"]
 
 Json = Any
 _log = structlog.get_logger("call_session")
-
-
-class SystemClock:
-    """The machine's clocks, and timers on the running event loop. `skip` moves the call's time forward (tests by chat).
-
-    Where it is `scripted`, timers know no time but what is skipped: who types for a minute has not been silent.
-    """
-
-    def __init__(self, *, scripted: bool = False) -> None:
-        self._scripted = scripted
-        self._skipped = 0.0
-        self._timers: list[_Timer] = []
-
-    def wall(self) -> datetime:
-        return datetime.now(UTC) + timedelta(seconds=self._skipped)
-
-    def monotonic(self) -> float:
-        return asyncio.get_running_loop().time() + self._skipped
-
-    def call_later(self, seconds: float, callback: Callable[[], None]) -> TimerHandle:
-        timer = _Timer(self._time_of_timers() + seconds, callback)
-        if not self._scripted:
-            timer.handle = asyncio.get_running_loop().call_later(seconds, timer.fire)
-        self._timers = [*(other for other in self._timers if not other.over), timer]
-        return timer
-
-    def next_due(self, within: float) -> float | None:
-        """Return how many seconds from now the next timer is due, if that is within `within`."""
-        due = [timer.due - self._time_of_timers() for timer in self._timers if not timer.over]
-        return min((max(0.0, seconds) for seconds in due if seconds <= within), default=None)
-
-    def skip(self, seconds: float) -> None:
-        """Let `seconds` pass at once and fire the timers that are due then, in order."""
-        self._skipped += seconds
-        for timer in sorted(self._timers, key=lambda timer: timer.due):
-            if not timer.over and timer.due <= self._time_of_timers() + 1e-6:
-                timer.fire()
-
-    def _time_of_timers(self) -> float:
-        return self._skipped if self._scripted else self.monotonic()
-
-
-@dataclass(slots=True)
-class _Timer:
-    due: float
-    callback: Callable[[], None]
-    over: bool = False
-    handle: asyncio.TimerHandle | None = None
-
-    def fire(self) -> None:
-        if not self.over:
-            self.cancel()
-            self.callback()
-
-    def cancel(self) -> None:
-        self.over = True
-        if self.handle is not None:
-            self.handle.cancel()
 
 
 class CallSession:
@@ -130,9 +72,14 @@ class CallSession:
 
     def instant(self) -> ev.Instant:
         """Return this moment of the call; its clock starts with the first signal."""
+        return ev.Instant(self.clock.wall(), self.elapsed_ms())
+
+    def elapsed_ms(self) -> int:
+        """Return the milliseconds since the call's first signal."""
+        now = self.clock.monotonic()
         if not self._state.started:
-            self._started_at = self.clock.monotonic()
-        return ev.Instant(self.clock.wall(), round((self.clock.monotonic() - self._started_at) * 1000))
+            self._started_at = now
+        return round((now - self._started_at) * 1000)
 
     def view(self) -> Scene:
         """Return the call as it is now, for those who only read (prompts)."""

@@ -14,7 +14,7 @@ from runtime.session.backlog import Entry
 from runtime.session.fleet_ports import CheckpointRow
 from runtime.session.local_log import private_folder
 from runtime.session.ports import CallRow, EventRow, Store
-from runtime.session.records import Closed, Opened, encode, name_of
+from runtime.session.records import Closed, Opened, Record, encode, name_of
 from runtime.session.unwritten import session_of
 
 __all__ = ["Delivery", "RefusedFile"]
@@ -84,11 +84,14 @@ class Delivery:
 
         Raises `StoreUnreachable` when the store is away or silent for too long; what was sent is marked by then.
         """
-        left = [entry for entry in entries if not entry.done]
-        for kind in (Opened, EventRow):
-            await self._send([entry for entry in left if type(entry.record) is kind])
-        await self._save_checkpoints([entry for entry in left if isinstance(entry.record, CheckpointRow)])
-        await self._send([entry for entry in left if isinstance(entry.record, Closed)])
+        left: dict[type[Record], list[Entry]] = {Opened: [], EventRow: [], CheckpointRow: [], Closed: []}
+        for entry in entries:
+            if not entry.done:
+                left[type(entry.record)].append(entry)
+        await self._send(left[Opened])
+        await self._send(left[EventRow])
+        await self._save_checkpoints(left[CheckpointRow])
+        await self._send(left[Closed])
 
     async def _save_checkpoints(self, entries: list[Entry]) -> None:
         """Only the newest of each call; one that the store refuses is dropped, as the next one takes its place."""

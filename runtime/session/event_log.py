@@ -18,6 +18,7 @@ from runtime.session.drainer import Drainer
 from runtime.session.fleet_ports import CheckpointRow
 from runtime.session.local_log import LocalLog
 from runtime.session.log_bounds import FULL, MAX_BYTES
+from runtime.session.payloads import with_json
 from runtime.session.ports import CallRow, EventRow, Store
 from runtime.session.records import Closed, Opened, Record, encode
 from runtime.session.writer import Backoff, Writer
@@ -236,7 +237,12 @@ class CallLog:
         hears so. The payload must not be changed afterwards. Raises `ValueError` where it is no JSON.
         """
         seq, own = self.last_seq + 1, self.row
-        row = EventRow(own.id, own.organization_id, seq, event_type, payload, agent_id, occurred_at, secret, own.epoch)
+        try:
+            content = with_json(payload)
+        except ValueError as error:
+            what = f"event {seq} ({event_type}) of session {own.id}"
+            raise ValueError(f"{what} cannot be written as JSON: {error}") from error
+        row = EventRow(own.id, own.organization_id, seq, event_type, content, agent_id, occurred_at, secret, own.epoch)
         if not self._abandoned:
             self._log._put(row)  # noqa: SLF001 - one thing in two classes
         self.last_seq = row.seq

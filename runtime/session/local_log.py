@@ -11,12 +11,11 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import NamedTuple
 from uuid import uuid4
 
 from runtime.session.log_bounds import MAX_BYTES, DiskBound
 
-__all__ = ["LocalLog", "Place", "Segment", "private_folder", "process_name", "take_lock"]
+__all__ = ["LocalLog", "Segment", "private_folder", "process_name", "take_lock"]
 
 SEGMENT_BYTES = 16 * 1024 * 1024
 _RETRY_S = 0.25
@@ -38,24 +37,15 @@ class Segment:
     keep: bool = False
     finished: bool = False
 
-    def append(self, line: bytes) -> int:
-        """Write the line whole or not at all, in one call, and return where it begins. Raises `OSError`."""
-        start = self.size
+    def append(self, line: bytes) -> None:
+        """Write the line whole or not at all, in one call. Raises `OSError`."""
         written = os.write(self.fd, line)
         if written < len(line):
             self.finished = True  # unless the torn piece can be taken back, nothing may follow it
-            os.ftruncate(self.fd, start)
+            os.ftruncate(self.fd, self.size)
             self.finished = False
             raise OSError(_SHORT_WRITE, os.strerror(_SHORT_WRITE), str(self.path))
         self.size += written
-        return start
-
-
-class Place(NamedTuple):
-    """Where a record lies."""
-
-    segment: Segment
-    offset: int
 
 
 @dataclass(slots=True)
@@ -110,23 +100,37 @@ class LocalLog:
         self._refused = False
         self._retry_at = 0.0
 
-    def append(self, line: bytes) -> Place | None:
-        """Return where the line now lies, or None when the disk refuses it: tried again four times a second."""
+    def append(self, line: bytes) -> Segment | None:
+        """Return the file that now ends with the line, or None when the disk refuses it: tried again four times a second."""
         if self._refused and time.monotonic() < self._retry_at:
             return None
         try:
-            self._check_that_it_answers()
-            segment = self._writable()
-            self.bound.check(len(line))
-            place = Place(segment, segment.append(line))
+            if self._syncing is not None:
+                self._check_that_it_answers(self._syncing)
+            segment = self._current
+            if (
+                segment is None
+                or segment.size >= self._segment_bytes
+                or segment.size >= self.bound.share
+                or segment.finished
+            ):
+                segment = self._writable()
+            self._write(segment, line)
         except OSError as error:
             self._failed(error)
             return None
         self._refused = False
-        self.bound.own += len(line)
         self._dirty.add(segment)
         segment.pending += 1
-        return place
+        return segment
+
+    def _write(self, segment: Segment, line: bytes) -> None:
+        self.bound.take(len(line))
+        try:
+            segment.append(line)
+        except OSError:
+            self.bound.give(len(line))
+            raise
 
     def settle(self, segment: Segment, count: int, *, stored: bool) -> None:
         """So many records of the segment are stored; or they are not and never will be, and their file stays."""
@@ -184,8 +188,8 @@ class LocalLog:
         self._trash = []
         return chores
 
-    def _check_that_it_answers(self) -> None:
-        if self._syncing is not None and time.monotonic() - self._syncing > _STALLED_S:
+    def _check_that_it_answers(self, since: float) -> None:
+        if time.monotonic() - since > _STALLED_S:
             raise TimeoutError(errno.ETIMEDOUT, f"the disk has not answered for {_STALLED_S:.0f} s")
 
     def _writable(self) -> Segment:
@@ -214,13 +218,12 @@ class LocalLog:
         segment = Segment(path, os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_APPEND, _MODE))
         try:
             for line in self._heads():
-                self.bound.check(segment.size + len(line))
-                segment.append(line)
+                self._write(segment, line)
         except OSError:
+            self.bound.give(segment.size)
             os.close(segment.fd)
             path.unlink()
             raise
-        self.bound.own += segment.size
         self._segments.add(segment)
         self._current = segment
         self._begun = True
@@ -231,7 +234,7 @@ class LocalLog:
             return
         self._segments.discard(segment)
         self._dirty.discard(segment)
-        self.bound.own -= segment.size
+        self.bound.give(segment.size)
         os.close(segment.fd)
         self._trash.append(segment.path)
 

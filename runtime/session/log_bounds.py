@@ -29,47 +29,53 @@ class _Found(NamedTuple):
 class DiskBound:
     """What the files in `folder` take together, whosever they are, against `max_bytes` and half of what was free at first.
 
-    `own` is what this process's files take, kept up to date by who writes them; the others' are looked at now and then.
+    What this process's files take is told with `take` and `give`; the others' are looked at now and then. `share` is how
+    large one file may become, in bytes: what is stored is given back a file at a time.
     `report(code, message)` hears `log_filling` at 70 % and `log_full` at 90 %, once each time.
     """
 
     def __init__(self, folder: Path, name: str, max_bytes: int, report: Callable[[str, str], None]) -> None:
         self._folder = folder
         self._name = name
-        self._limit = max_bytes
         self._report = report
         self._others = 0
         self._free: int | None = None
         self._told = 0.0
-        self.own = 0
+        self._own = 0
+        self.share = 0
+        self._set_limit(max_bytes)
 
     @property
     def fill(self) -> float:
         """From 0 to 1, where nothing more is written; a disk that others fill counts as well."""
-        used = self.own + self._others
+        used = self._own + self._others
         room = self._limit if self._free is None else min(self._limit, used + self._free)
         return min(1.0, used / room) if room > 0 else 1.0
 
-    @property
-    def share(self) -> int:
-        """How large one file may become, in bytes: what is stored is given back a file at a time."""
-        return max(self._limit // 16, _LEAST_SHARE)
-
-    def check(self, size: int) -> None:
-        """Raise `OSError` where so many bytes more are too many."""
-        if self.own + self._others + size > self._limit:
+    def take(self, size: int) -> None:
+        """Count so many bytes more of this process's. Raises `OSError` where they are too many."""
+        if self._own + self._others + size > self._limit:
             raise OSError(
                 errno.EDQUOT, f"it has taken the {self._limit / 1024**2:.0f} MB that PATCHBAY_LOG_MAX_MB allows"
             )
+        self._own += size
+
+    def give(self, size: int) -> None:
+        """Count so many bytes less: they were not written, or their file is gone."""
+        self._own -= size
 
     async def look(self) -> None:
         """See, in a thread, what the others' files take and what is free, and sound the alarm where it is due."""
         found = await asyncio.to_thread(_find, self._folder, self._name)
         if found is not None:
             if self._free is None:
-                self._limit = min(self._limit, (found.others + found.free) // 2)
+                self._set_limit(min(self._limit, (found.others + found.free) // 2))
             self._others, self._free = found
         self._alarm(self.fill)
+
+    def _set_limit(self, limit: int) -> None:
+        self._limit = limit
+        self.share = max(limit // 16, _LEAST_SHARE)
 
     def _alarm(self, fill: float) -> None:
         if fill < _CALM:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any, TypeAlias, assert_never
@@ -11,6 +10,7 @@ from typing import Any, TypeAlias, assert_never
 from pydantic_core import PydanticSerializationError, from_json, to_json
 
 from runtime.session.fleet_ports import CheckpointRow
+from runtime.session.payloads import from_text, json_of, plain_mapping
 from runtime.session.ports import CallRow, EventRow
 
 __all__ = ["Closed", "Opened", "Record", "decode", "encode", "name_of"]
@@ -33,8 +33,9 @@ class Closed:
 Record: TypeAlias = Opened | EventRow | CheckpointRow | Closed
 
 _TAIL = len(b',"crc":"00000000"}')
+# An event's payload stands last, so that a line can be cut before it: it is encoded once, and the store takes these bytes.
+_PAYLOAD = b',"payload":'
 _CALL_FIELDS = frozenset(field.name for field in fields(CallRow))
-_EVENT_FIELDS = frozenset(field.name for field in fields(EventRow))
 _CHECKPOINT_FIELDS = frozenset(field.name for field in fields(CheckpointRow))
 _CALL_TIMES = ("started_at", "answered_at", "ended_at")
 
@@ -45,7 +46,9 @@ def encode(record: Record, **notes: str) -> bytes:
     Raises `ValueError` naming the record where it holds something that JSON cannot carry.
     """
     try:
-        body = to_json(_plain(record) | notes if notes else _plain(record), fallback=_fallback)[:-1]
+        body = to_json(_plain(record) | notes if notes else _plain(record), fallback=plain_mapping)[:-1]
+        if isinstance(record, EventRow):
+            body = b"%b%b%b" % (body, _PAYLOAD, json_of(record.payload))
     except PydanticSerializationError as error:
         raise ValueError(f"{name_of(record)} cannot be written as JSON: {error}") from error
     return b'%b,"crc":"%08x"}\n' % (body, zlib.crc32(body))
@@ -56,7 +59,7 @@ def decode(line: bytes) -> Record | None:
     if line[-_TAIL:] != b',"crc":"%08x"}' % zlib.crc32(line[:-_TAIL]):
         return None
     try:
-        return _record(from_json(line))
+        return _record(_parsed(line))
     except (KeyError, TypeError, ValueError):
         return None
 
@@ -89,7 +92,6 @@ def _plain(record: Record) -> dict[str, Any]:
                 "occurred_at": record.occurred_at,
                 "secret": record.secret,
                 "epoch": record.epoch,
-                "payload": record.payload,
             }
         case CheckpointRow():
             return {"kind": "checkpoint"} | {name: getattr(record, name) for name in _CHECKPOINT_FIELDS}
@@ -105,11 +107,13 @@ def _plain_call(row: CallRow) -> dict[str, Any]:
     return {name: getattr(row, name) for name in _CALL_FIELDS}
 
 
-def _fallback(value: Any) -> Any:
-    """Frozen values hold read-only mappings, which the serializer does not know."""
-    if isinstance(value, Mapping):
-        return dict(value)
-    raise TypeError(f"{type(value).__name__} is no JSON")
+def _parsed(line: bytes) -> dict[str, Any]:
+    """The line as an object, its payload as a `Payload` where it stands last: each half is JSON only where it was cut right."""
+    head, _, payload = line[:-_TAIL].partition(_PAYLOAD)
+    try:
+        return {**from_json(head + b"}"), "payload": from_text(payload)}
+    except ValueError:
+        return dict(from_json(line))
 
 
 def _record(line: dict[str, Any]) -> Record | None:
@@ -127,8 +131,17 @@ def _record(line: dict[str, Any]) -> Record | None:
 
 
 def _event(line: dict[str, Any]) -> EventRow:
-    known = {name: value for name, value in line.items() if name in _EVENT_FIELDS}
-    return EventRow(**known | {"occurred_at": datetime.fromisoformat(line["occurred_at"])})
+    return EventRow(
+        line["session_id"],
+        line["organization_id"],
+        line["seq"],
+        line["event_type"],
+        line["payload"],
+        line["agent_id"],
+        datetime.fromisoformat(line["occurred_at"]),
+        line["secret"],
+        line.get("epoch", 1),
+    )
 
 
 def _call(row: dict[str, Any]) -> CallRow:

@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any, Protocol
 
 from pydantic import ValidationError
-from pydantic_core import PydanticSerializationError, to_json
+from pydantic_core import PydanticSerializationError, from_json, to_json
 
 from runtime.conversation import events as ev
 from runtime.conversation.state import UNREADABLE, CallState, Running, apply, skip
@@ -18,7 +18,7 @@ from runtime.session.fleet_ports import CheckpointRow
 from runtime.session.ports import CallRow, EventRow
 from runtime.session.retelling import Numbered, is_secret, item_id, retold
 
-__all__ = ["CHECKPOINT_BYTES", "Decrypt", "Recovered", "RecoveryStore", "checkpoint_text", "recover"]
+__all__ = ["CHECKPOINT_BYTES", "Decrypt", "Recovered", "RecoveryStore", "SavedItem", "checkpoint_text", "recover"]
 
 Json = Any
 Decrypt = Callable[[str], str]
@@ -89,27 +89,40 @@ async def recover(store: RecoveryStore, session_id: str, *, decrypt: Decrypt) ->
     return _recovered(row, events, reading, await store.checkpoint(session_id), decrypt)
 
 
-def checkpoint_text(items: Sequence[Mapping[str, Json]], secret_turns: Sequence[str]) -> str:
-    """Return chat items (LiveKit's, as dicts, oldest first) as a checkpoint's plain text, at most `CHECKPOINT_BYTES`.
+@dataclass(frozen=True, slots=True)
+class SavedItem:
+    """A chat item as a checkpoint holds it: `line` is LiveKit's, as JSON."""
+
+    id: str
+    by_caller: bool
+    line: bytes
+
+    @classmethod
+    def of(cls, item: Mapping[str, Json]) -> SavedItem:
+        """Return it of a chat item as a dict."""
+        return cls(str(item.get("id")), item.get("role") == "user", _line(item))
+
+
+def checkpoint_text(items: Sequence[SavedItem], secret_turns: Sequence[str]) -> str:
+    """Return chat items (oldest first) as a checkpoint's plain text, at most `CHECKPOINT_BYTES`.
 
     The oldest items go first; of the newest turn's, only long texts are cut.
     """
-    newest = max((at for at, item in enumerate(items) if item.get("role") == "user"), default=0)
-    kept = [_line(item) for item in items[newest:]]
+    newest = next((at for at in range(len(items) - 1, -1, -1) if items[at].by_caller), 0)
+    kept = [item.line for item in items[newest:]]
     size = sum(map(len, kept))
     if size > CHECKPOINT_BYTES - _FRAME_BYTES:
-        cut = [_line(_cut(item)) for item in items[newest:]]
+        cut = [_line(_cut(from_json(line))) for line in kept]
         kept = [*cut[:1], *cut[1:][-_CUT_ITEMS:]]
         size = sum(map(len, kept))
     older: list[bytes] = []
     for item in reversed(items[:newest]):
-        line = _line(item)
-        size += len(line) + 1
+        size += len(item.line) + 1
         if size > CHECKPOINT_BYTES - _FRAME_BYTES:
             break
-        older.append(line)
+        older.append(item.line)
     lines = b",".join((*reversed(older), *kept)).decode()
-    ids = {str(item.get("id")) for item in items}
+    ids = {item.id for item in items}
     secret = json.dumps([each for each in secret_turns if each in ids][-_SECRET_TURNS:])
     return f'{{"v":1,"secret_turns":{secret},"items":[{lines}]}}'
 

@@ -17,14 +17,22 @@ Numbered = tuple[int, ev.Fact]
 def retold(facts: Sequence[Numbered], after: int = 0) -> list[dict[str, Json]]:
     """Return chat items (LiveKit's, as dicts) for what the facts numbered above `after` tell, oldest first.
 
-    Turns, keypad entries and tools are told; instructions, and functions that only the engine answered, are not.
+    Turns, keypad entries, tools and refused paths are told; instructions, and what else the engine answered, are not. A path's
+    function has the path's id as its name, for only the workflow knows what a model calls it.
     """
     items: list[dict[str, Json]] = []
     started: dict[str, ev.ToolStarted] = {}
+    requested: dict[str, ev.PathRequested] = {}
     for at, (seq, fact) in enumerate(facts):
         if isinstance(fact, ev.ToolStarted):
             started[fact.tool_call_id] = fact
-        if seq > after:
+        elif isinstance(fact, ev.PathRequested):
+            requested[fact.path_id] = fact
+        if seq <= after:
+            continue
+        if isinstance(fact, ev.PathRefused):
+            items += _refused(seq, fact, requested.get(fact.path_id))
+        else:
             items += _items(seq, fact, started, facts[at + 1 :])
     return items
 
@@ -54,6 +62,18 @@ def _items(
             yield from tool_items(started[fact.tool_call_id], _answer(fact), failed=isinstance(fact, ev.ToolFailed))
         case _:
             return
+
+
+def _refused(seq: int, fact: ev.PathRefused, requested: ev.PathRequested | None) -> tuple[dict[str, Json], ...]:
+    """Tell a path that the model asked for in vain: without it the model would not know what the caller wants."""
+    if fact.by != "model" or requested is None:
+        return ()
+    asked = {"call_id": f"{item_id(seq)}-path", "name": fact.path_id}
+    arguments = json.dumps(dict(requested.values), default=str)
+    wanting = ", ".join((*fact.missing, *fact.unconfirmed, *(each.name for each in fact.invalid)))
+    output = f"Not yet: {fact.reason}{f' ({wanting})' if wanting else ''}."
+    call = {"type": "function_call", "arguments": arguments, **asked}
+    return call, {"type": "function_call_output", "output": output, "is_error": False, **asked}
 
 
 def tool_items(started: ev.ToolStarted, answer: str, *, failed: bool) -> tuple[dict[str, Json], dict[str, Json]]:

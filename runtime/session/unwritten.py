@@ -35,7 +35,7 @@ class Entry:
 
 
 class Unwritten:
-    """Entries that the disk has not taken yet, in order; `size` is the bytes of their lines.
+    """Entries that the disk has not taken yet: `queue`, in order; `size` is the bytes of their lines.
 
     Beyond `memory_bytes`, calls that have ended give up their events, the oldest call first: one `fault_raised` and the
     call's own `call_ended` take the numbers that would come next, so that the session has an end and no gap. What a
@@ -45,21 +45,18 @@ class Unwritten:
     def __init__(self, memory_bytes: int, report: Callable[[str, str], None]) -> None:
         self._memory_bytes = memory_bytes
         self._report = report
-        self._queue: deque[Entry] = deque()
+        self.queue: deque[Entry] = deque()
         self._calls: dict[str, deque[Entry]] = {}
         self._ended: dict[str, None] = {}
         self._told = False
         self.size = 0
         self.given_up = 0
 
-    def __bool__(self) -> bool:
-        return bool(self._queue)
-
     def add(self, entry: Entry, line: bytes) -> None:
         """Keep the entry; it is the newest."""
         entry.line = line
         self.size += len(line)
-        self._queue.append(entry)
+        self.queue.append(entry)
         session_id = session_of(entry.record)
         self._calls.setdefault(session_id, deque()).append(entry)
         if isinstance(entry.record, Closed):
@@ -70,21 +67,21 @@ class Unwritten:
     def write_to(self, log: LocalLog) -> None:
         """Write the oldest, a few at a time, now that the disk may take them again; those that are stored need it no more."""
         written = skipped = 0
-        while self._queue and written < _CATCH_UP and skipped < _SKIP:
-            entry = self._queue[0]
+        while self.queue and written < _CATCH_UP and skipped < _SKIP:
+            entry = self.queue[0]
             if entry.done:
                 skipped += 1
             else:
-                place = log.append(entry.line)
-                if place is None:
+                segment = log.append(entry.line)
+                if segment is None:
                     return
-                entry.segment = place.segment
+                entry.segment = segment
                 written += 1
             self._forget_first(entry)
-        self._told &= bool(self._queue)
+        self._told &= bool(self.queue)
 
     def _forget_first(self, entry: Entry) -> None:
-        self._queue.popleft()
+        self.queue.popleft()
         self.size -= len(entry.line)
         entry.line = b""
         session_id = session_of(entry.record)

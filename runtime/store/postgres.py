@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import asyncpg
+
+from runtime.errors import PatchbayError
 from runtime.session.ports import (
     CallRow,
     EventRow,
@@ -96,9 +99,15 @@ class PostgresStore(AfterCalls, Analyses, Fleets, Numbers):
         await self.fetch(queries.CALL_OPEN, *rows.call_arguments(row))
 
     async def append(self, events: Sequence[EventRow]) -> None:
-        if events:
-            columns = rows.event_columns(events)
+        if not events:
+            return
+        columns = rows.event_columns(events)
+        try:
             await self.run(lambda connection: connection.execute(queries.APPEND, *columns))
+        except PatchbayError as refusal:
+            if not isinstance(refusal.__cause__, asyncpg.UniqueViolationError):
+                raise
+            await self.run(lambda connection: connection.execute(queries.APPEND_BESIDE, *columns))
 
     async def close_call(self, row: CallRow) -> bool:
         found = await self.fetch(queries.CALL_CLOSE, *rows.close_arguments(row))

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
+from runtime.session.payloads import json_of
 from runtime.session.ports import (
     CallRow,
     DirectorySnapshot,
@@ -141,17 +142,25 @@ def close_arguments(row: CallRow) -> tuple[Any, ...]:
 
 
 def event_columns(events: Sequence[EventRow]) -> tuple[list[Any], ...]:
-    """Return the batch by columns, as `queries.APPEND` unnests it."""
+    """Return the batch as `queries.APPEND` takes it: whose the events are, the events by columns, and their secrets."""
+    places: dict[tuple[str, str, int], int] = {}
+    place = [
+        places.setdefault((event.session_id, event.organization_id, event.epoch), len(places) + 1) for event in events
+    ]
+    secrets = [
+        (at, event.seq, event.secret) for at, event in zip(place, events, strict=True) if event.secret is not None
+    ]
     return (
-        [event.session_id for event in events],
-        [event.organization_id for event in events],
+        [session_id for session_id, _, _ in places],
+        [organization_id for _, organization_id, _ in places],
+        [epoch for _, _, epoch in places],
+        place,
         [event.seq for event in events],
         [event.event_type for event in events],
-        [as_json(dict(event.payload)) for event in events],
+        [json_of(event.payload).decode() for event in events],
         [event.agent_id for event in events],
-        [event.occurred_at for event in events],
-        [event.secret for event in events],
-        [event.epoch for event in events],
+        [event.occurred_at.timestamp() for event in events],
+        *([secret[column] for secret in secrets] for column in range(3)),
     )
 
 

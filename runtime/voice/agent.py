@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncGenerator, AsyncIterable, Iterator, Sequence
-from typing import Any, Protocol
+from typing import Any
 
+import structlog
 from livekit import rtc
 from livekit.agents import (
     DEFAULT_API_CONNECT_OPTIONS,
+    NOT_GIVEN,
     APIConnectionError,
     APIError,
     ModelSettings,
@@ -17,53 +19,41 @@ from livekit.agents import (
     llm,
     stt,
 )
-from livekit.agents.llm import ToolResult, function_tool
+from livekit.agents.llm import ToolResult
+from livekit.agents.types import NotGivenOr
 from livekit.agents.voice import Agent, RunContext
 from livekit.agents.voice.agent_activity import _SpeechHandleContextVar
 from livekit.agents.voice.io import TimedString
-from livekit.agents.voice.transcription.filters import filter_emoji, filter_markdown
 
 from runtime.conversation import prompts
 from runtime.conversation.events import PathAsked, ValuesGiven
-from runtime.conversation.scene import Reply
+from runtime.conversation.scene import Reply, Scene
 from runtime.session.call_session import CallSession
-from runtime.voice.completion import Chunk, Completion, Haste, chunks, faulty_calls
-from runtime.voice.history import is_said, saved, system, without_secrets
+from runtime.voice.completion import Chunk, Completion, Haste, faulty_calls
+from runtime.voice.early import EarlyAnswer, Question, foreseen
+from runtime.voice.history import Heading, Saved, Veil, is_said, system, takes_notes, with_note
 from runtime.voice.interruptions import Manners, Microphone
-from runtime.voice.mouth import Mouth, Spokesman
+from runtime.voice.listener import TurnListener
+from runtime.voice.mouth import Mouth
+from runtime.voice.offered import RawTool, offered
 from runtime.voice.phrases import phrase
 from runtime.voice.pipeline import connect_options
-from runtime.voice.watchdog import Limits, answer_s
+from runtime.voice.sayable import sayable
+from runtime.voice.sentences import voiced
+from runtime.voice.watchdog import answer_s
 from runtime.workflow.graph import RESERVED_FUNCTIONS, CompiledTool, Path
 from runtime.workflow.graph import Agent as Node
 
-__all__ = ["CallAgent", "TurnListener"]
+__all__ = ["CallAgent"]
+
+_log = structlog.get_logger("voice")
 
 Json = Any
-RawTool = llm.RawFunctionTool[Any, Any]
 
 SIBLINGS_TURNS = 8
 """Turns of the loop in which the other calls of an answer begin; one that LiveKit refuses by itself never does."""
 
 APOLOGY = phrase("again", "en")
-
-
-class TurnListener(Spokesman, Protocol):
-    """Who is told what is heard and what fails; `turn_heard` answers whether the model is to reply to the turn."""
-
-    limits: Limits
-
-    def turn_heard(self, message: llm.ChatMessage) -> bool: ...
-
-    def turn_lost(self, error: BaseException) -> None: ...
-
-    def passes(self, event: stt.SpeechEvent) -> bool: ...
-
-    def model_failed(self, code: str, error: BaseException | None) -> None: ...
-
-    def report(self, component: str, code: str, message: str, recovered_by: str | None) -> None: ...
-
-    def silent_for(self) -> float: ...
 
 
 class CallAgent(Agent):
@@ -83,9 +73,12 @@ class CallAgent(Agent):
         self.unsaid: dict[str, str] = {}
         """By speech: what was heard in place of a text that could not be spoken."""
         self.completion = Completion()
+        self.early = EarlyAnswer(listener)
         self.hint: str | None = None
         self.secret_turns: set[str] = set()
-        self._saved: dict[str, dict[str, Json]] = {}
+        self._saved = Saved()
+        self._veil = Veil()
+        self._heading = Heading()
         self._prompt = prompts.Instructions()
 
     @property
@@ -95,6 +88,7 @@ class CallAgent(Agent):
 
     def enter(self, node: Node, stay: int) -> None:
         """Take on the node's functions; a call of an earlier stay's function is told that the conversation moved on."""
+        self.early.drop()
         self._patience = connect_options(node)
         self._answer_s = answer_s(node, self._listener.limits)
         self.manners = Manners.of(node)
@@ -116,7 +110,7 @@ class CallAgent(Agent):
             reply = call.submit(PathAsked(at=call.instant(), stay=stay, path_id=path.id, values=raw_arguments))
             return await self._result(reply, stay)
 
-        return function_tool(follow, raw_schema=prompts.path_schema(path))
+        return offered(follow, path.schema)
 
     def _remember(self, stay: int) -> RawTool:
         async def remember(raw_arguments: dict[str, object], context: RunContext[None]) -> ToolResult:
@@ -126,22 +120,17 @@ class CallAgent(Agent):
             reply = call.submit(ValuesGiven(at=call.instant(), stay=stay, values=raw_arguments))
             return await self._result(reply, stay, only_records=True)
 
-        schema = {
-            "name": "remember",
-            "description": "Record what the caller has told you, as soon as you hear it.",
-            "parameters": prompts.parameters(tuple(self._call.workflow.variables.values())),
-        }
-        return function_tool(remember, raw_schema=schema)
+        return offered(remember, self._call.workflow.remember)
 
     def _functions_of(self, node: Node, stay: int, taken: set[str]) -> Iterator[RawTool]:
         """Yield the functions of the node's tools; those of a server that repeat another's name are called after their tool."""
         for tool in node.tools:
             for schema in self._call.tools.schemas(tool):
-                function = offered = str(schema["name"])
-                if offered in taken:
-                    offered = f"{tool.function_name}_{function}"
-                taken.add(offered)
-                yield self._tool(tool, function, {**schema, "name": offered}, stay)
+                function = str(schema["name"])
+                if function in taken:
+                    schema = {**schema, "name": f"{tool.function_name}_{function}"}  # noqa: PLW2901 - the one that is offered
+                taken.add(str(schema["name"]))
+                yield self._tool(tool, function, schema, stay)
 
     def _tool(self, tool: CompiledTool, function: str, schema: dict[str, Json], stay: int) -> RawTool:
         async def run(raw_arguments: dict[str, object], context: RunContext[None]) -> ToolResult:
@@ -150,7 +139,7 @@ class CallAgent(Agent):
             await self.completion.ended.wait()
             return ToolResult(answer.text, reply_required=answer.needs_answer and self._still_here(stay))
 
-        return function_tool(run, raw_schema=schema)
+        return offered(run, schema)
 
     async def _result(self, reply: Reply | None, stay: int, *, only_records: bool = False) -> ToolResult:
         """Answer the model once its completion has ended: only then is it known what else it said and asked for."""
@@ -187,7 +176,7 @@ class CallAgent(Agent):
 
     def saved(self) -> str:
         """Return the history as a checkpoint's text."""
-        return saved(self._chat_ctx, self.secret_turns, self._saved)
+        return self._saved.text(self._chat_ctx, self.secret_turns)
 
     async def llm_node(
         self, chat_ctx: llm.ChatContext, tools: list[llm.Tool], model_settings: ModelSettings
@@ -195,26 +184,51 @@ class CallAgent(Agent):
         """Ask the node's model with fresh instructions; a model that fails, stalls or says nothing is spoken for."""
         completion = self.completion = Completion()
         try:
-            context = llm.ChatContext(self._read(chat_ctx))
-            async for chunk in self._answer(context, tools, model_settings, completion):
+            if self._call.state.agent_id is None:
+                return  # the call has ended since this was asked for
+            items = self._read(chat_ctx.items, self._call.view())
+            hint, self.hint = self.hint, None
+            if hint is not None:
+                items.append(system(hint))
+            async for chunk in self._answer(self._question(items, tools, model_settings.tool_choice), completion):
                 yield chunk
         finally:
             completion.ended.set()
 
-    def _read(self, history: llm.ChatContext) -> list[llm.ChatItem]:
-        """Return what the model reads: fresh instructions, what was said, and why it is asked where nobody has spoken."""
-        scene = self._call.view()
-        said = [item for item in history.items if is_said(item)]
-        items: list[llm.ChatItem] = [system(self._prompt(scene)), *without_secrets(said, scene, self.secret_turns)]
-        hint, self.hint = self.hint, None
-        return [*items, system(hint)] if hint is not None else items
+    def think_ahead(self, text: str) -> None:
+        """Have the model answer what the caller has said so far, where the rules let that be; it is kept back."""
+        try:
+            scene = foreseen(self._call, text)
+            if scene is None:
+                self.early.drop()
+                return
+            said = [*self._chat_ctx.items, llm.ChatMessage(role="user", content=[text])]
+            self.early.begin(self._question(self._read(said, scene), self._stay_tools, NOT_GIVEN), self._patience)
+        except Exception:  # noqa: BLE001 - an edge: rules or a plugin that fail do so again in their turn, and are reported
+            _log.exception("early_answer_not_begun")
+
+    def _question(
+        self, items: Sequence[llm.ChatItem], tools: Sequence[Any], tool_choice: NotGivenOr[llm.ToolChoice]
+    ) -> Question:
+        model = self.llm
+        assert isinstance(model, llm.LLM)
+        return Question(model, items, tools, tool_choice)
+
+    def _read(self, history: Sequence[llm.ChatItem], scene: Scene) -> list[llm.ChatItem]:
+        """Return what the model reads: fresh instructions, and what was said with a note of how things stand."""
+        said = [item for item in history if is_said(item)]
+        instructions, standing = self._prompt(scene)
+        apart = takes_notes(self.llm)
+        heading = instructions if apart or not standing else f"{instructions}\n\n{standing}"
+        items = [self._heading(heading), *self._veil.over(said, scene, self.secret_turns)]
+        return with_note(items, standing) if apart else items
 
     async def transcription_node(
         self, text: AsyncIterable[str | TimedString], model_settings: ModelSettings
     ) -> AsyncGenerator[str, None]:
         """What counts as said is what a voice says: without markup and emoji, as the TTS gets it."""
         del model_settings
-        async for piece in filter_emoji(filter_markdown(text)):
+        async for piece in sayable(text):
             yield piece
 
     async def stt_node(
@@ -244,23 +258,15 @@ class CallAgent(Agent):
             if speech is not None:
                 self.unsaid[speech.id] = heard
 
-        async for frame in self.mouth.speak(
-            text, lambda words: Agent.default.tts_node(self, words, model_settings), instead
-        ):
+        async for frame in self.mouth.speak(text, lambda words: voiced(self, words, model_settings), instead):
             yield frame
 
-    async def _answer(
-        self,
-        context: llm.ChatContext,
-        tools: list[llm.Tool],
-        settings: ModelSettings,
-        completion: Completion,
-    ) -> AsyncGenerator[Chunk, None]:
+    async def _answer(self, question: Question, completion: Completion) -> AsyncGenerator[Chunk, None]:
         if self._call.state.ending:
             return
-        may_call = settings.tool_choice != "none"
+        may_call = question.tool_choice != "none"
         try:
-            async for chunk in self._chat(context, tools, settings, completion):
+            async for chunk in self.early.answer(question, self._patience, completion, self._haste()):
                 completion.note(chunk, may_call=may_call)
                 yield chunk
         except TimeoutError:
@@ -268,30 +274,22 @@ class CallAgent(Agent):
         except Exception as error:  # noqa: BLE001 - an edge: whatever a plugin raises, the caller hears something
             self._listener.model_failed("failed", error)
         else:
-            if self._is_answer(completion, tools):
+            if self._is_answer(completion, question.tools):
                 return
             self._listener.model_failed("empty", None)
         if not completion.calls and not self._call.state.ending:
             yield " " + phrase("again", self._call.view().language)
 
-    def _is_answer(self, completion: Completion, tools: list[llm.Tool]) -> bool:
+    def _is_answer(self, completion: Completion, tools: Sequence[llm.Tool]) -> bool:
         for code, message in faulty_calls(completion, [tool.id for tool in tools]):
             self._listener.report("llm", code, message, "retry")
-        return completion.said or completion.calls > 0
+        return completion.answered
 
-    async def _chat(
-        self, context: llm.ChatContext, tools: list[llm.Tool], settings: ModelSettings, completion: Completion
-    ) -> AsyncGenerator[Chunk, None]:
-        """As LiveKit's own node does it, but within the node's patience in place of the session's."""
-        model = self.llm
-        assert isinstance(model, llm.LLM)
+    def _haste(self) -> Haste:
+        """Return the node's patience, in place of the session's that LiveKit's own node would have."""
         audible = self.session.output.audio is not None and self.session.output.audio_enabled
-        haste = Haste(self._answer_s, self._patience.timeout, self._filler if audible else None)
-        async with model.chat(
-            chat_ctx=context, tools=tools, tool_choice=settings.tool_choice, conn_options=self._patience
-        ) as stream:
-            async for chunk in chunks(stream, completion, haste):
-                yield chunk
+        by = asyncio.get_running_loop().time() + self._answer_s
+        return Haste(by, self._patience.timeout, self._filler if audible else None)
 
     def _filler(self) -> str | None:
         """Return what to say while the model thinks, if that has become a silence."""

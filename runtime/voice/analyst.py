@@ -19,6 +19,7 @@ from runtime.voice.analysis_answer import Reading, read_answer
 from runtime.voice.analysis_names import RECORD
 from runtime.voice.analysis_request import Request, request_of
 from runtime.voice.analysis_transcript import anything_said
+from runtime.voice.chat_completions import ChatModel
 from runtime.voice.composing import Ordered, Workshop
 from runtime.voice.pipeline import Providers
 from runtime.voice.providers import parameters
@@ -209,7 +210,7 @@ def _better(before: Reading | None, after: Reading | None) -> Reading | None:
 
 def _output_limit(model: llm.LLM[Any]) -> NotGivenOr[dict[str, Any]]:
     """Return the limit on the answer in the plugin's own word; a plugin without one is cut off as it streams."""
-    if isinstance(model, inference.LLM):
+    if isinstance(model, inference.LLM | ChatModel):
         return {_LIMITS[0]: _OUTPUT_TOKENS}
     known = parameters(type(model)) or frozenset()
     name = next((each for each in _LIMITS if each in known), None)

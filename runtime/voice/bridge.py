@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from typing import Any
 
 from livekit.agents import (
     AgentSession,
@@ -18,13 +19,13 @@ from livekit.agents import (
 from runtime.conversation import events as ev
 from runtime.conversation import masking
 from runtime.conversation.state import CallState
-from runtime.conversation.values import awaited_variable
 from runtime.session.call_session import CallSession
-from runtime.variables import is_partial
 from runtime.voice.agent import CallAgent
+from runtime.voice.described import describe
+from runtime.voice.dictation import Dictation
 from runtime.voice.interruptions import TRANSCRIPTS, Overlaps
 from runtime.voice.line import SessionLine
-from runtime.voice.rescue import Rescue, describe
+from runtime.voice.rescue import Rescue
 from runtime.voice.watchdog import Limits, Watchdog
 from runtime.workflow.graph import Agent as Node
 
@@ -33,7 +34,6 @@ __all__ = ["Bridge"]
 GRACE_S = 0.5
 LATE_S = 0.3
 """What LiveKit gets to hand over a turn by itself, once what kept it waiting is over."""
-DICTATED = frozenset({"digits", "phone", "email", "date"})
 
 
 class Bridge:
@@ -47,7 +47,7 @@ class Bridge:
         self._last_turn: tuple[str, float | None] | None = None
         self._taken_up: tuple[str, float] = ("", 0.0)
         self._heard_at = 0.0
-        self._dictating = False
+        self._dictation = Dictation(call, session)
         self._answered = 0
         self._rescue = Rescue(call, session, line)
         self._overlaps = Overlaps(session, self._answered_along)
@@ -75,6 +75,8 @@ class Bridge:
 
     def _changed(self, state: CallState) -> None:
         """Watch over a call by voice while it runs."""
+        if state.ending and self.agent is not None:
+            self.agent.early.drop()
         if state.ended:
             self.watchdog.stop()
         elif self._rescue.hold_sink():
@@ -115,7 +117,7 @@ class Bridge:
         """Report the caller's turn; True where the rules want the model to answer it."""
         text = (message.text_content or "").strip()
         self._heard.clear()
-        self._dictate(on=False)
+        self._dictation.over()
         if not text:
             return False
         line, metrics = self._line, message.metrics
@@ -124,6 +126,8 @@ class Bridge:
         if stopped_at is not None and (turn == self._last_turn or self._was_taken_up(text, stopped_at)):
             return line.reply_wanted  # LiveKit tells it again, or late, where a tool kept it waiting for five seconds
         self._last_turn = turn
+        if self.agent is not None:
+            self.agent.early.turn_over()
         if self.agent is not None and masking.awaited(self._call.workflow, self._call.state):
             self.agent.secret_turns.add(message.id)
         line.turn_in_hand, line.reply_wanted = True, False
@@ -144,6 +148,8 @@ class Bridge:
             line.turn_in_hand = False
         if line.reply_wanted:
             self.watchdog.owe()
+        elif self.agent is not None:
+            self.agent.early.drop()
         return line.reply_wanted
 
     def _was_taken_up(self, text: str, stopped_at: float) -> bool:
@@ -159,27 +165,22 @@ class Bridge:
             if self.agent is None or not self.agent.manners.is_backchannel(event.transcript):
                 self._call.interrupt_tools()  # the turn itself comes only once LiveKit has waited for them
         self._call.submit(ev.CallerSpeaking(at=self._call.instant()))
-        self._dictate(on=self._unfinished(event.transcript, final=event.is_final))
+        self._dictation.follow(" ".join(self._heard if event.is_final else [*self._heard, event.transcript]))
+        # Not here and now: a callback of LiveKit's only maps and notifies.
+        asyncio.get_running_loop().call_soon(self._think_ahead, event.is_final)
 
-    def _unfinished(self, transcript: str, *, final: bool) -> bool:
-        """Whether the caller is in the middle of dictating what is awaited."""
-        scene = self._call.view()
-        awaited = awaited_variable(scene)
-        if awaited is None or (awaited.data_type not in DICTATED and awaited.confirm != "spell"):
-            return False
-        text = " ".join(self._heard if final else [*self._heard, transcript])
-        return is_partial(awaited, text, scene.context)
-
-    def _dictate(self, *, on: bool) -> None:
-        """Hold the end of the turn open for `dictation_delay_s` while a value is incomplete."""
-        if on == self._dictating or self._call.state.agent_id is None:
+    def _think_ahead(self, final: bool) -> None:
+        """Begin the answer to what was understood for good; a caller who goes on has made the one under way worthless."""
+        if self.agent is None:
             return
-        self._dictating = on
-        delays = self._node().turn.endpointing
-        shortest = max(delays.min_delay_s, delays.dictation_delay_s) if on else delays.min_delay_s
-        self._session.update_options(
-            endpointing_opts={"min_delay": shortest, "max_delay": max(delays.max_delay_s, shortest)}
-        )
+        if final and self._heard and not self._dictation.under_way and not self._line.speaking:
+            self.agent.think_ahead(" ".join(self._heard))
+        else:
+            self.agent.early.drop()
+
+    def answer_discarded(self, model: llm.LLM[Any]) -> None:
+        """Count an answer that was begun in vain."""
+        self._line.answer_discarded(model)
 
     def _node(self) -> Node:
         return self._call.workflow.agents[self._call.state.agent_id or ""]
@@ -260,6 +261,10 @@ class Bridge:
         """Report a completion that failed, stalled or was empty; the agent apologises for it."""
         self.report("llm", f"llm_{code}", describe(error) if error else f"The model's answer was {code}.", "apology")
 
+    def answer_retried(self, code: str, error: BaseException | None) -> None:
+        """Report an answer begun early that failed or was empty; the model is asked anew."""
+        self.report("llm", f"llm_{code}", describe(error) if error else f"The model's answer was {code}.", "retry")
+
     def voice_failed(self, code: str, error: BaseException | None, *, recovered_by: str) -> bool:
         """Report a text that could not be spoken; False where nothing is to be said in its place."""
         return self._rescue.voice_failed(code, error, recovered_by=recovered_by)
@@ -286,7 +291,7 @@ class Bridge:
         if epoch_s is None:
             return None
         # Not the call's wall clock: a test may have moved that on, and LiveKit's has not.
-        return max(0, self._call.instant().elapsed_ms - round((time.time() - epoch_s) * 1000))
+        return max(0, self._call.elapsed_ms() - round((time.time() - epoch_s) * 1000))
 
 
 def _ms(seconds: float | None) -> int | None:

@@ -5,21 +5,38 @@ from __future__ import annotations
 import asyncio
 import functools
 import ssl
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from typing import Generic, TypeVar
+from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
 from weakref import WeakKeyDictionary
 
 import httpx2
 import openai
 
 from runtime.addresses import AddressRefused, Allowed, resolve
+from runtime.voice.chat_completions.connections import Connections, Endpoint
 
-__all__ = ["NO_KEY", "Server", "lease", "release", "ssl_context"]
+__all__ = [
+    "NO_KEY",
+    "Server",
+    "behind_proxy",
+    "lease",
+    "lease_connections",
+    "release",
+    "release_connections",
+    "ssl_context",
+]
 
 NO_KEY = "none"
 """Sent to a server that asks for no key, because the SDK insists on one."""
 
 _LIMITS = httpx2.Limits(max_connections=200, max_keepalive_connections=50, keepalive_expiry=120)
 _TIMEOUT = httpx2.Timeout(30.0, connect=10.0)  # livekit gives each request its own
+_SDKS_OWN = frozenset({"accept-encoding", "connection", "content-length", "host", "user-agent"})
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,12 +52,34 @@ class Server:
 
 
 @dataclass(slots=True)
-class _Shared:
-    client: openai.AsyncClient
+class _Lent(Generic[T]):
+    client: T
     leases: int = 0
 
 
-_clients: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[Server, _Shared]] = WeakKeyDictionary()
+class _Shelf(Generic[T]):
+    """One client for each server and event loop, for as long as anybody holds a lease of it."""
+
+    def __init__(self, make: Callable[[Server], T], close: Callable[[T], Awaitable[None]]) -> None:
+        self._make = make
+        self._close = close
+        self._lent: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[Server, _Lent[T]]] = WeakKeyDictionary()
+
+    def lease(self, server: Server) -> T:
+        lent = self._lent.setdefault(asyncio.get_running_loop(), {})
+        if server not in lent:
+            lent[server] = _Lent(self._make(server))
+        lent[server].leases += 1
+        return lent[server].client
+
+    async def release(self, server: Server) -> None:
+        lent = self._lent.get(asyncio.get_running_loop(), {})
+        if (held := lent.get(server)) is None:
+            return
+        held.leases -= 1
+        if held.leases == 0:
+            del lent[server]
+            await self._close(held.client)
 
 
 def lease(server: Server) -> openai.AsyncClient:
@@ -48,22 +87,39 @@ def lease(server: Server) -> openai.AsyncClient:
 
     Raises `openai.OpenAIError` where a key is needed and there is none.
     """
-    shared = _clients.setdefault(asyncio.get_running_loop(), {})
-    if server not in shared:
-        shared[server] = _Shared(_client(server))
-    shared[server].leases += 1
-    return shared[server].client
+    return _sdks.lease(server)
 
 
 async def release(server: Server) -> None:
     """Give a client back; the last one closes its connections."""
-    shared = _clients.get(asyncio.get_running_loop(), {})
-    if (held := shared.get(server)) is None:
-        return
-    held.leases -= 1
-    if held.leases == 0:
-        del shared[server]
-        await held.client.close()
+    await _sdks.release(server)
+
+
+def lease_connections(server: Server) -> Connections:
+    """Return the running loop's connections for chat completions; give them back with `release_connections`.
+
+    Opens none. Raises `openai.OpenAIError` where a key is needed and there is none.
+    """
+    return _connections.lease(server)
+
+
+async def release_connections(server: Server) -> None:
+    """Give the connections back; the last one closes them."""
+    await _connections.release(server)
+
+
+def behind_proxy(server: Server) -> bool:
+    """Tell whether the environment puts a proxy before `server`; a guarded one never gets any."""
+    if server.guard is not None or not getproxies().keys() & {"http", "https", "all"}:
+        return False
+    host = urlsplit(server.base_url or "").hostname
+    return host is None or not proxy_bypass(host)
+
+
+@functools.cache
+def ssl_context() -> ssl.SSLContext:
+    """Return the process's TLS context: reading the root certificates is what makes a client expensive (25 ms, 1 MB)."""
+    return httpx2.create_ssl_context()
 
 
 def _client(server: Server) -> openai.AsyncClient:
@@ -83,10 +139,21 @@ def _client(server: Server) -> openai.AsyncClient:
         return openai.AsyncClient(api_key=NO_KEY, base_url=server.base_url, max_retries=0, http_client=http)
 
 
-@functools.cache
-def ssl_context() -> ssl.SSLContext:
-    """Return the process's TLS context: reading the root certificates is what makes a client expensive (25 ms, 1 MB)."""
-    return httpx2.create_ssl_context()
+def _open(server: Server) -> Connections:
+    return Connections(_endpoint(server), ssl_context(), guard=server.guard)
+
+
+def _endpoint(server: Server) -> Endpoint:
+    """Return where the SDK would send a request and with which headers: the environment's rules are its own."""
+    path = "/chat/completions"
+    options = openai._models.FinalRequestOptions(method="post", url=path)  # noqa: SLF001 - nothing public makes one
+    request = _client(server)._build_request(options)  # noqa: SLF001 - nothing public makes one
+    headers = {
+        name: value
+        for name, value in request.headers.items()
+        if name not in _SDKS_OWN and not name.startswith("x-stainless-")
+    }
+    return Endpoint(str(request.url).removesuffix(path), {**headers, "content-type": "application/json"})
 
 
 def _guarded(guard: Allowed) -> httpx2.AsyncClient:
@@ -136,3 +203,11 @@ class _GuardedTransport(httpx2.AsyncBaseTransport):
 
     async def aclose(self) -> None:
         await self._inner.aclose()
+
+
+async def _close_sdk(client: openai.AsyncClient) -> None:
+    await client.close()
+
+
+_sdks = _Shelf(_client, _close_sdk)
+_connections = _Shelf(_open, Connections.aclose)

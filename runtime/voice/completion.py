@@ -12,6 +12,7 @@ from typing import Final
 from livekit.agents import FlushSentinel, llm
 
 from runtime.tasks import cancel_and_wait, spawn
+from runtime.voice.patience import Patience
 
 __all__ = ["Chunk", "Completion", "Haste", "chunks", "faulty_calls"]
 
@@ -36,6 +37,11 @@ class Completion:
         """Whether there is anything in it that a voice can say: marks and emoji alone are silence."""
         return any(map(str.isalnum, self.text))
 
+    @property
+    def answered(self) -> bool:
+        """Whether it has said or called anything."""
+        return self.said or self.calls > 0
+
     def note(self, chunk: Chunk, *, may_call: bool) -> None:
         """Keep count of what the model says and calls; LiveKit drops calls that it forbade (after `max_tool_steps`)."""
         if not isinstance(chunk, llm.ChatChunk) or chunk.delta is None:
@@ -48,27 +54,25 @@ class Completion:
 
 @dataclass(frozen=True, slots=True)
 class Haste:
-    """How long an answer may take, in seconds: until its first words or calls, and between any two chunks.
+    """How long an answer may take: its first words or calls come `by` (the loop's time), a chunk `next_s` after another.
 
     `filler` is asked again and again until then what to say meanwhile.
     """
 
-    first_s: float
+    by: float
     next_s: float
     filler: Callable[[], str | None] | None = None
 
 
 async def chunks(stream: AsyncIterator[llm.ChatChunk], completion: Completion, haste: Haste) -> AsyncIterator[Chunk]:
     """Yield what the model answers, with fillers as speech of their own. Raises TimeoutError where it takes too long."""
-    loop = asyncio.get_running_loop()
-    by = loop.time() + haste.first_s
-    while True:
-        under_way = completion.said or completion.calls > 0
-        until = loop.time() + haste.next_s if under_way else by
-        try:
+    loop, patience = asyncio.get_running_loop(), Patience()
+    try:
+        while True:
+            under_way = completion.answered
+            until = loop.time() + haste.next_s if under_way else haste.by
             if haste.filler is None or under_way:
-                async with asyncio.timeout_at(until):
-                    chunk = await anext(stream)
+                chunk = await patience.next_of(stream, until)
             else:
                 pending = spawn(_next(stream), name="next chunk", on_error=_ignore)
                 try:
@@ -77,9 +81,11 @@ async def chunks(stream: AsyncIterator[llm.ChatChunk], completion: Completion, h
                 finally:
                     await cancel_and_wait(pending)
                 chunk = pending.result()
-        except StopAsyncIteration:
-            return
-        yield chunk
+            yield chunk
+    except StopAsyncIteration:
+        return
+    finally:
+        patience.close()
 
 
 async def _next(stream: AsyncIterator[llm.ChatChunk]) -> llm.ChatChunk:

@@ -66,6 +66,7 @@ class Workshop:
             allowed=self.allowed,
             vocabulary=heard_words(ordered.workflow),
             spoken=self.spoken,
+            organization_id=ordered.row.organization_id,
         )
 
     def plan(self, ordered: Ordered, providers: Providers | None = None) -> CallPlan:

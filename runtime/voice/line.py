@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Callable
-from typing import Protocol
+from typing import Any, Protocol
 
 import structlog
 from livekit.agents import NOT_GIVEN, AgentSession, UserStateChangedEvent, llm
@@ -99,8 +99,14 @@ class SessionLine:
                 pass
 
     def usage(self) -> tuple[ev.Usage, ...]:
-        """Return what the providers used since this was last asked."""
+        """Return what the providers used since this was last asked; asked when an agent is left, or the call."""
+        if self.agent is not None:
+            self.agent.early.drop()
         return self._meter.since_last()
+
+    def answer_discarded(self, model: llm.LLM[Any]) -> None:
+        """Count an answer that was begun before the caller's turn was over, and in vain."""
+        self._meter.discarded(model.provider, model.model)
 
     # ------------------------------------------------------------ speaking
 

@@ -2,28 +2,20 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterable
-from typing import Any, Final
+from typing import Any
 
-from livekit.agents import AgentStateChangedEvent, CloseEvent
 from livekit.agents.voice import AgentSession, text_transforms
 
 from runtime.conversation import prompts
 from runtime.session.call_session import CallSession
-from runtime.tasks import spawn
 from runtime.voice.agent import CallAgent
 from runtime.voice.mouth import Voice
-from runtime.voice.phrases import Phrase, phrase
 from runtime.voice.pipeline import Providers, turn_options
-from runtime.voice.spoken import prerender
+from runtime.voice.warming import Warming
 from runtime.workflow.graph import Agent as Node
 
-__all__ = ["REHEARSED", "NoPipeline", "NodePipeline"]
-
-REHEARSED: Final[tuple[Phrase, ...]] = ("filler", "again", "not_heard", "give_up")
-"""What is made with the call's own voice while that works, for the time when it does not."""
-_REHEARSAL_S: Final = 10.0
+__all__ = ["NoPipeline", "NodePipeline"]
 
 
 class NoPipeline:
@@ -47,9 +39,7 @@ class NodePipeline:
         self._providers = providers
         self._text = text
         self._inuse: dict[str, object] = {}
-        self._node: Node | None = None
-        self._rehearsed: set[str] = set()
-        self._rehearsal: asyncio.Task[None] | None = None
+        self._warming: Warming | None = None
 
     def turn_handling(self, node: Node) -> dict[str, Any]:
         """Return the session's first turn handling."""
@@ -71,32 +61,13 @@ class NodePipeline:
             self._speaks(node, agent, session)
 
     def _speaks(self, node: Node, agent: CallAgent, session: AgentSession[None]) -> None:
-        if self._node is None:
-            session.on("agent_state_changed", self._agent_changed)
-            session.on("close", self._closed)
-        self._node = node
-        memories = (self._providers.own_spoken, self._providers.spoken)
-        agent.mouth.voice = Voice(self._providers.voice_key(node), node.language, memories)
-
-    def _agent_changed(self, event: AgentStateChangedEvent) -> None:
-        """Once a voice has been heard there is time to prepare its phrases."""
-        node = self._node
-        if event.new_state != "speaking" or node is None or (self._rehearsal and not self._rehearsal.done()):
-            return
+        if self._warming is None:
+            self._warming = Warming(self._call, self._providers)
+            self._warming.watch(session)
         key = self._providers.voice_key(node)
-        if key not in self._rehearsed:
-            self._rehearsed.add(key)
-            self._rehearsal = spawn(self._rehearse(node), name="rehearsal")
-
-    async def _rehearse(self, node: Node) -> None:
-        for name in REHEARSED:
-            text = phrase(name, node.language)
-            if not await prerender(self._providers.spoken, self._providers, node, text, _REHEARSAL_S):
-                return  # a voice that does not work now is not bothered further
-
-    def _closed(self, _event: CloseEvent) -> None:
-        if self._rehearsal is not None:
-            self._rehearsal.cancel()
+        self._warming.entered(node, key, *self._inuse.values())
+        memories = (self._providers.own_spoken, self._providers.spoken)
+        agent.mouth.voice = Voice(key, node.language, memories)
 
     def _turns(self, node: Node, session: AgentSession[None]) -> None:
         options = turn_options(node, offline=self._providers.offline)

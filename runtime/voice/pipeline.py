@@ -3,20 +3,31 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Executor, Future
-from typing import Any, ParamSpec, TypeAlias, TypeVar, cast
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
+from typing import Any, TypeAlias, TypeVar, cast
 
 import structlog
 from livekit.agents import APIConnectOptions, inference, llm, stt, tts, vad
 
 from runtime.addresses import Allowed, nothing_private
-from runtime.voice.clients import Server, lease, release, ssl_context
+from runtime.voice.chat_completions import OPTIONS, ChatModel
+from runtime.voice.clients import (
+    Server,
+    behind_proxy,
+    lease,
+    lease_connections,
+    release,
+    release_connections,
+    ssl_context,
+)
 from runtime.voice.local.rules import RulesLLM
 from runtime.voice.local.stt import PocketsphinxSTT
 from runtime.voice.local.tts import EspeakTTS
 from runtime.voice.providers import LOCAL, Constructor, Kind, constructor, import_all, made, parameters, unknown_option
 from runtime.voice.spoken import SpokenCache
+from runtime.voice.vad import InlineVad
+from runtime.voice.voice_keys import voice_key
 from runtime.voice.wanted import Wanted, arguments, check_addresses, key_of, wanted
 from runtime.workflow.config import LlmConfig, SttConfig, TtsConfig, VadConfig
 from runtime.workflow.graph import Agent
@@ -33,8 +44,6 @@ Config: TypeAlias = LlmConfig | SttConfig | TtsConfig
 Vocabulary: TypeAlias = Callable[[Agent], tuple[Sequence[str], Sequence[str]]]
 """Phrases and words a caller may say at an agent, for the local recogniser."""
 
-P = ParamSpec("P")
-T = TypeVar("T")
 K = TypeVar("K", bound=llm.LLM[Any] | stt.STT[Any] | tts.TTS[Any])
 
 _OWN_BYTES = 8 * 2**20
@@ -51,12 +60,13 @@ class Providers:
     """The providers of one call. Nodes with equal config share an object; two calls never do.
 
     LiveKit's objects leak usage and errors between sessions that share them, so only HTTP clients and weights are
-    shared underneath. All methods need a running event loop and none of them touches the network.
+    shared underneath. All methods need a running event loop and none of them touches the network:
+    `prewarm()` of what they return does, which LiveKit calls when a session starts and when a node brings other models.
 
     They raise `ProviderMissing` for a plugin or key that is not there, ConfigRefused for what a provider cannot do.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what a call brings along, each by name
         self,
         *,
         offline: bool = False,
@@ -65,12 +75,14 @@ class Providers:
         allowed: Allowed = nothing_private,
         vocabulary: Vocabulary = _nothing,
         spoken: SpokenCache | None = None,
+        organization_id: str = "",
     ) -> None:
         """Put local providers in place of all others where `offline`.
 
         `stored`: the configs come from the store, so a server that one names gets no key of this process and must be
         public or `allowed`. A file run by hand may name any server and use the environment's key.
         `spoken`: texts that calls share as sound; `own_spoken` is for those with values of this call in them.
+        `organization_id`: whose accounts the configs' own keys open.
         """
         self.offline = offline
         self._secrets = secrets or {}
@@ -79,9 +91,10 @@ class Providers:
         self._vocabulary = vocabulary
         self.spoken = SpokenCache() if spoken is None else spoken
         self.own_spoken = SpokenCache(most_bytes=_OWN_BYTES)
+        self._organization_id = organization_id
         self._made: dict[str, Json] = {}
         self._closable: list[Model] = []
-        self._leases: list[Server] = []
+        self._leases: list[Callable[[], Awaitable[None]]] = []
 
     def llm(self, agent: Agent) -> Llm:
         """Return the agent's language model; one with fallbacks goes on to the next after `timeout_s`."""
@@ -103,7 +116,7 @@ class Providers:
 
     def voice_key(self, agent: Agent) -> str:
         """Return a name for the agent's voice: agents and calls with the same one sound the same."""
-        return json.dumps([self._tts_config(agent).model_dump(mode="json"), agent.language], sort_keys=True)
+        return voice_key(self._tts_config(agent), agent.language, self._organization_id)
 
     def _tts_config(self, agent: Agent) -> TtsConfig:
         return TtsConfig(provider=LOCAL, speed=agent.tts.speed) if self.offline else agent.tts
@@ -123,8 +136,8 @@ class Providers:
                 await provider.aclose()
             except Exception:  # noqa: BLE001 - a plugin may raise anything, and the others are still to be closed
                 _log.exception("provider_not_closed", provider=provider.label)
-        for server in leases:
-            await release(server)
+        for give_back in leases:
+            await give_back()
 
     def _once(self, kind: Kind, config: Config | VadConfig, beside: tuple[Json, ...], make: Callable[[], Json]) -> Json:
         key = json.dumps([kind, config.model_dump(mode="json"), beside], sort_keys=True, default=str)
@@ -160,8 +173,12 @@ class Providers:
         if ask.provider != "openai":
             return cast("Model", make(**given))
         server = Server(given.pop("base_url", None), given.pop("api_key", None), self._allowed if foreign else None)
+        if ask.kind == "llm" and given.keys() <= OPTIONS and not behind_proxy(server):
+            connections = lease_connections(server)
+            self._leases.append(partial(release_connections, server))
+            return ChatModel(connections, given)
         client = lease(server)
-        self._leases.append(server)
+        self._leases.append(partial(release, server))
         return cast("Model", make(**given, client=client))
 
     def _local(self, ask: Wanted, agent: Agent) -> Model:
@@ -181,7 +198,7 @@ class Providers:
         bundled = parameters(inference.VAD) or frozenset()
         if ask.provider in _LOCAL_VADS and (ask.provider != "silero" or ask.options.keys() <= bundled):
             options = _checked(ask, inference.VAD)
-            return made(ask.place, ask.provider, lambda: inference.VAD(**options, executor=_INLINE))
+            return made(ask.place, ask.provider, lambda: InlineVad(**options))
         make = constructor("vad", ask.provider)
         options = _checked(ask, make)
         return cast("Vad", made(ask.place, ask.provider, lambda: make(**options)))
@@ -224,7 +241,7 @@ def turn_options(agent: Agent, *, offline: bool = False) -> dict[str, Any]:
             "resume_false_interruption": interruption.resume_after_s > 0,
             "false_interruption_timeout": interruption.resume_after_s or None,
         },
-        # An answer begun before the turn is over could call tools for words that were not meant so.
+        # LiveKit's own asks before the rules have heard of the turn; ours asks them first (voice/early.py).
         "preemptive_generation": {"enabled": False},
     }
 
@@ -251,18 +268,3 @@ def _checked(ask: Wanted, make: Constructor) -> dict[str, Json]:
 
 
 _OURS = frozenset({"phrases", "words", "language", "voice", "speed"})
-
-
-class _Inline(Executor):
-    """Runs what is submitted at once: a window takes the detector 15 µs, a thread to hand it to costs more."""
-
-    def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
-        future: Future[T] = Future()
-        try:
-            future.set_result(fn(*args, **kwargs))
-        except Exception as error:  # noqa: BLE001 - an executor hands on whatever there was
-            future.set_exception(error)
-        return future
-
-
-_INLINE = _Inline()

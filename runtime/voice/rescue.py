@@ -14,11 +14,12 @@ from runtime.conversation import events as ev
 from runtime.session.call_session import CallSession
 from runtime.tasks import spawn
 from runtime.voice.apologies import recording
+from runtime.voice.described import describe
 from runtime.voice.line import SessionLine
 from runtime.voice.phrases import Phrase, phrase
 from runtime.voice.wav import frame_of, resample
 
-__all__ = ["Rescue", "describe"]
+__all__ = ["Rescue"]
 
 _GOODBYE_FRAME_S: Final = 0.1
 
@@ -108,11 +109,3 @@ class Rescue:
                 await sink.wait_for_playout()
         except TimeoutError:  # the caller may be gone as well
             return
-
-
-def describe(error: BaseException | None) -> str:
-    """Return an error by its kind and status: its text may quote a prompt or a key."""
-    if error is None:
-        return "unknown"
-    status = getattr(error, "status_code", None)
-    return type(error).__name__ + (f" (status {status})" if isinstance(status, int) and status > 0 else "")

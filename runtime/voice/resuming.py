@@ -28,10 +28,14 @@ def elapsed_ms(recovered: Recovered, clock: Clock) -> int:
     return recovered.elapsed_ms + max(0, round(since_last * 1000))
 
 
-def history_of(recovered: Recovered) -> Sequence[llm.ChatItem]:
+def history_of(recovered: Recovered, workflow: Workflow) -> Sequence[llm.ChatItem]:
     """Return what was said so far: by the checkpoint and since, or by the events alone where that cannot be read."""
     history = restored(recovered.history)
-    return (restored(recovered.retold) or ()) if history is None else history
+    items = (restored(recovered.retold) or ()) if history is None else history
+    for item in items:
+        if isinstance(item, llm.FunctionCall | llm.FunctionCallOutput) and item.name in workflow.paths:
+            item.name = workflow.paths[item.name].function_name
+    return items
 
 
 def in_doubt(tools: Iterable[Running], workflow: Workflow, runner: ToolRunner) -> list[llm.ChatItem]:

@@ -1,11 +1,10 @@
-"""Phrases made into sound before they are needed, and kept for as long as there is room."""
+"""Phrases made into sound before they are needed, and kept for as long as there is room: in memory, and behind it on disk."""
 
 from __future__ import annotations
 
 import asyncio
-from collections import OrderedDict
+from collections import OrderedDict, defaultdict
 from collections.abc import AsyncIterable, AsyncIterator, Sequence
-from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
 import numpy as np
@@ -17,7 +16,10 @@ from livekit.agents.voice.transcription.filters import filter_emoji, filter_mark
 
 from runtime.errors import PatchbayError
 from runtime.tasks import spawn
-from runtime.voice.wav import Samples, frame_of, samples_of
+from runtime.voice.providers import LOCAL
+from runtime.voice.recording import Recording
+from runtime.voice.speech_files import SpeechFiles
+from runtime.voice.wav import Samples, samples_of
 from runtime.workflow.graph import Agent as Node
 
 __all__ = ["Recording", "SpokenCache", "VoiceSource", "as_spoken", "plain", "prerender"]
@@ -25,41 +27,28 @@ __all__ = ["Recording", "SpokenCache", "VoiceSource", "as_spoken", "plain", "pre
 MOST_BYTES: Final = 64 * 2**20
 MAKING_S: Final = 20.0
 ONCE: Final = APIConnectOptions(max_retry=0, timeout=MAKING_S)
-_FRAME_S: Final = 0.05
+_LETTERS_A_SECOND: Final = 150.0
+"""Ten times as fast as anybody speaks: a recording with less sound was broken off, and is not to be heard for ever."""
 
 _log = structlog.get_logger("spoken")
-
-
-@dataclass(frozen=True, slots=True)
-class Recording:
-    """Speech that is there already: mono samples at `rate` Hz."""
-
-    samples: Samples
-    rate: int
-
-    @property
-    def seconds(self) -> float:
-        return self.samples.size / self.rate
-
-    async def frames(self) -> AsyncIterator[rtc.AudioFrame]:
-        """Hand it out in frames of 50 ms, as fast as they are taken."""
-        size = int(self.rate * _FRAME_S)
-        for at in range(0, self.samples.size, size):
-            yield frame_of(self.samples[at : at + size], self.rate)
 
 
 class SpokenCache:
     """Recordings by voice and text; the least recently used go first when there are more than `most_bytes`.
 
     A voice is what `Providers.voice_key` returns. One cache may serve all calls of an event loop: then only texts that
-    nobody's values have gone into belong in it.
+    nobody's values have gone into belong in it, and `files` may keep them beyond the process. No disk is waited for
+    but in `recall` and `prepare`, and there it is read on another thread.
     """
 
-    def __init__(self, *, most_bytes: int = MOST_BYTES) -> None:
+    def __init__(self, *, most_bytes: int = MOST_BYTES, files: SpeechFiles | None = None) -> None:
+        self.files = files
         self._most_bytes = most_bytes
         self._bytes = 0
         self._kept: OrderedDict[tuple[str, str], Recording] = OrderedDict()
+        self._texts: defaultdict[str, set[str]] = defaultdict(set)
         self._making: dict[tuple[str, str], asyncio.Task[bool]] = {}
+        self._saving: set[asyncio.Task[None]] = set()
 
     def find(self, voice: str, text: str) -> Recording | None:
         """Return the recording of a text, as the voice is given it."""
@@ -76,20 +65,38 @@ class SpokenCache:
     def may_begin(self, voice: str, start: str) -> bool:
         """Whether a recorded text begins with `start`."""
         beginning = plain(start)
-        return any(key[0] == voice and key[1].startswith(beginning) for key in self._kept)
+        return any(text.startswith(beginning) for text in self._texts.get(voice, ()))
 
     def keep(self, voice: str, text: str, recording: Recording) -> None:
         """Take a recording in; one that is larger than the whole cache is not kept."""
         key, size = (voice, plain(text)), recording.samples.nbytes
         if size > self._most_bytes:
             return
-        if (old := self._kept.pop(key, None)) is not None:
-            self._bytes -= old.samples.nbytes
+        self._drop(key)
         self._kept[key] = recording
+        self._texts[key[0]].add(key[1])
         self._bytes += size
         while self._bytes > self._most_bytes:
-            _, gone = self._kept.popitem(last=False)
-            self._bytes -= gone.samples.nbytes
+            self._drop(next(iter(self._kept)))
+
+    def _drop(self, key: tuple[str, str]) -> None:
+        if (gone := self._kept.pop(key, None)) is None:
+            return
+        self._bytes -= gone.samples.nbytes
+        self._texts[key[0]].discard(key[1])
+        if not self._texts[key[0]]:
+            del self._texts[key[0]]
+
+    async def recall(self, voice: str, text: str) -> bool:
+        """Have a text's recording in memory where it was ever made; False where it has to be made."""
+        if self.find(voice, text) is not None:
+            return True
+        if self.files is None:
+            return False
+        recording = await asyncio.to_thread(self.files.load, voice, plain(text))
+        if recording is not None:
+            self.keep(voice, text, recording)
+        return recording is not None
 
     async def prepare(self, voice_tts: tts.TTS[Any], voice: str, text: str, timeout_s: float) -> bool:
         """Make a text's recording, once even for many that ask at the same time; False where it is not there in time.
@@ -108,17 +115,32 @@ class SpokenCache:
         done, _ = await asyncio.wait({making}, timeout=timeout_s)
         return bool(done) and not making.cancelled() and making.result()
 
+    async def saved(self) -> None:
+        """Wait until what has been made so far is on disk."""
+        await asyncio.gather(*self._saving)
+
     async def _make(self, voice_tts: tts.TTS[Any], voice: str, text: str) -> bool:
+        if await self.recall(voice, text):
+            return True
+        meant = _meant(voice_tts)
         try:
             async with asyncio.timeout(MAKING_S):
-                recording = await _synthesised(voice_tts, text)
+                recording = await _synthesised(meant, text)
         except Exception as error:  # noqa: BLE001 - an edge: whatever a plugin raises, the text is then spoken as ever
             _log.warning("phrase_not_prepared", error=type(error).__name__)
             return False
         if recording is None:
             return False
         self.keep(voice, text, recording)
+        whole = sum(map(str.isalnum, text)) <= recording.seconds * _LETTERS_A_SECOND
+        if self.files is not None and whole and meant.provider != LOCAL:  # which is quicker than a disk
+            self._save(self.files, voice, text, recording)
         return True
+
+    def _save(self, files: SpeechFiles, voice: str, text: str, recording: Recording) -> None:
+        saving = spawn(asyncio.to_thread(files.save, voice, text, recording), name="keep speech")
+        self._saving.add(saving)
+        saving.add_done_callback(self._saving.discard)
 
 
 class VoiceSource(Protocol):
@@ -156,6 +178,13 @@ async def as_spoken(node: Node, text: str) -> str:
 
 async def _once(text: str) -> AsyncIterator[str]:
     yield text
+
+
+def _meant(voice_tts: tts.TTS[Any]) -> tts.TTS[Any]:
+    """Return the voice that a config means: its fallback's would be kept as what the voice itself sounds like."""
+    if isinstance(voice_tts, tts.FallbackAdapter):
+        return voice_tts._tts_instances[0]  # noqa: SLF001 - the adapter tells nobody which of them it asks first
+    return voice_tts
 
 
 async def _synthesised(voice_tts: tts.TTS[Any], text: str) -> Recording | None:

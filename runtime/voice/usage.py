@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 from livekit.agents import AgentSession
@@ -33,9 +34,15 @@ class UsageMeter:
     def __init__(self, session: AgentSession[None]) -> None:
         self._session = session
         self._last: dict[tuple[str, str, str], dict[str, float]] = {}
+        self._discarded: Counter[tuple[str, str]] = Counter()
+
+    def discarded(self, provider: str, model: str) -> None:
+        """Count an answer that a language model was asked for in vain; its tokens count where the provider told them."""
+        self._discarded[provider, model] += 1
 
     def since_last(self) -> tuple[Usage, ...]:
         """Return one entry for each provider and model that was used."""
+        discarded, self._discarded = self._discarded, Counter()
         portions = []
         for total in self._session.usage.model_usage:
             counts = COUNTS.get(total.type)
@@ -46,8 +53,15 @@ class UsageMeter:
             before = self._last.get(key, {})
             self._last[key] = now
             portion: dict[str, Any] = {name: amount - before.get(name, 0) for name, amount in now.items()}
+            if total.type == "llm_usage":
+                portion["discarded"] = discarded.pop(key[1:], 0)
             if any(portion.values()):
                 if "audio_seconds" in portion:
                     portion["audio_seconds"] = round(portion["audio_seconds"], 3)
                 portions.append(Usage(provider=key[1], model=key[2], kind=KINDS[key[0]], **portion))
+        # A model that was asked in vain alone has no totals.
+        portions += [
+            Usage(provider=provider, model=model, kind="llm", discarded=count)
+            for (provider, model), count in discarded.items()
+        ]
         return tuple(portions)

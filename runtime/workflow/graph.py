@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
+from typing import Any
 from zoneinfo import ZoneInfo
 
 from runtime.variables import VariableSpec
+from runtime.workflow.compiled_tools import CompiledTool, compiled_tools, knowledge_of
 from runtime.workflow.conditions import Guard
 from runtime.workflow.config import (
     AgentNode,
@@ -24,6 +26,7 @@ from runtime.workflow.config import (
     WorkflowConfig,
 )
 from runtime.workflow.declarations import declarations_of
+from runtime.workflow.functions import path_schema, remember_schema
 from runtime.workflow.merging import merged
 from runtime.workflow.parts import Parts
 from runtime.workflow.slugs import unique_slugs
@@ -31,13 +34,18 @@ from runtime.workflow.templates import Template
 
 __all__ = ["RESERVED_FUNCTIONS", "Agent", "CompiledTool", "Path", "Workflow", "compile_workflow"]
 
+Json = Any
+
 RESERVED_FUNCTIONS = frozenset({"remember"})
 """Functions of the engine's own, whose names no path and no tool gets."""
 
 
 @dataclass(frozen=True, slots=True)
 class Path:
-    """A path. `function_name` is what a model calls it; `variables` stand in order, `is_required` as this path says."""
+    """A path. `function_name` is what a model calls it, `schema` how it is offered (to be changed by nobody).
+
+    `variables` stand in order, `is_required` as this path says.
+    """
 
     config: AgentPath
     function_name: str
@@ -51,6 +59,7 @@ class Path:
     optional: tuple[str, ...]
     fallbacks: Mapping[str, str]
     """Variable name to the path taken after too many failed answers, where there is one."""
+    schema: dict[str, Json]
 
     @property
     def id(self) -> str:
@@ -92,23 +101,6 @@ class Path:
 
 
 @dataclass(frozen=True, slots=True)
-class CompiledTool:
-    """A tool as one agent offers it; `say_while_running` is rendered before it is spoken."""
-
-    tool: AgentTool
-    function_name: str
-    say_while_running: Template | None
-
-    @property
-    def on_success_path_id(self) -> str | None:
-        return self.tool.on_success_path_id
-
-    @property
-    def on_failure_path_id(self) -> str | None:
-        return self.tool.on_failure_path_id
-
-
-@dataclass(frozen=True, slots=True)
 class Agent:
     """An agent with its defaults filled in.
 
@@ -145,13 +137,20 @@ class Agent:
 
 @dataclass(frozen=True, slots=True)
 class Workflow:
-    """A compiled workflow; `paths` and `agents` are by id, `variables` by name."""
+    """A compiled workflow; `paths` and `agents` are by id, `variables` by name.
+
+    `secrets` are the variables that are sensitive, `settable` the names of those that a model may record; `remember` is
+    how it is offered to do so (to be changed by nobody).
+    """
 
     config: WorkflowConfig
     version_id: str | None
     entry: Agent
     agents: Mapping[str, Agent]
     variables: Mapping[str, VariableSpec]
+    secrets: tuple[VariableSpec, ...]
+    settable: frozenset[str]
+    remember: dict[str, Json]
     paths: Mapping[str, Path]
     session: SessionConfig
     instructions: Template | None
@@ -181,21 +180,30 @@ def compile_workflow(config: WorkflowConfig, *, version_id: str | None = None) -
         entry=parts.entry(agents),
         agents=MappingProxyType(agents),
         variables=MappingProxyType(dict(parts.variables)),
+        secrets=tuple(spec for spec in parts.variables.values() if spec.sensitive),
+        settable=frozenset(variable.name for variable in config.variables) | _named_by(paths.values()),
+        remember=remember_schema(tuple(parts.variables.values())),
         paths=MappingProxyType(paths),
         session=session,
         instructions=parts.optional_template(("instructions",), config.instructions),
         silence_prompts=parts.templates(("session", "silence", "prompts"), session.silence.prompts),
         voicemail_text=parts.optional_template(("session", "voicemail", "text"), voicemail.text if voicemail else None),
-        on_start=_tools(
+        on_start=compiled_tools(
             parts, ("session", "on_start"), parts.resolved(("session", "on_start"), session.on_start, shared), ()
         ),
-        on_end=_tools(parts, ("session", "on_end"), parts.resolved(("session", "on_end"), session.on_end, shared), ()),
+        on_end=compiled_tools(
+            parts, ("session", "on_end"), parts.resolved(("session", "on_end"), session.on_end, shared), ()
+        ),
         zone=parts.zone(session.time_zone),
         language=session.language,
         region=session.region,
     )
     parts.refuse_if_faulty()
     return workflow
+
+
+def _named_by(paths: Iterable[Path]) -> frozenset[str]:
+    return frozenset(spec.name for path in paths for spec in path.variables)
 
 
 def _agents(parts: Parts, shared: Mapping[str, AgentTool], global_paths: tuple[Path, ...]) -> dict[str, Agent]:
@@ -226,8 +234,8 @@ def _agent(parts: Parts, index: int, slug: str, everywhere: tuple[Path, ...], to
         automatic=tuple(sorted((path for path in automatic if not path.otherwise), key=lambda path: -path.priority)),
         otherwise=next((path for path in automatic if path.otherwise), None),
         dtmf=MappingProxyType(_by_key(offered)),
-        tools=_tools(
-            parts, (*loc, "tools"), (*tools, *_knowledge(node)), {*named, *(path.function_name for path in own)}
+        tools=compiled_tools(
+            parts, (*loc, "tools"), (*tools, *knowledge_of(node)), {*named, *(path.function_name for path in own)}
         ),
         llm=merged(defaults.llm, node.llm),
         stt=merged(defaults.stt, node.stt),
@@ -263,6 +271,7 @@ def _paths(
 
 def _path(parts: Parts, loc: tuple[str | int, ...], config: AgentPath, function_name: str, *, is_global: bool) -> Path:
     variables = config.required_variables
+    specs = tuple(parts.spec(variable) for variable in variables)
     end, transfer = config.end_call, config.transfer_call
     return Path(
         config=config,
@@ -272,26 +281,9 @@ def _path(parts: Parts, loc: tuple[str | int, ...], config: AgentPath, function_
         say=parts.optional_template((*loc, "say"), config.say),
         end_say=parts.optional_template((*loc, "end_call", "say"), end.say if end else None),
         transfer_to=parts.optional_template((*loc, "transfer_call", "to"), transfer.to if transfer else None),
-        variables=tuple(parts.spec(variable) for variable in variables),
+        variables=specs,
         required=tuple(variable.name for variable in variables if variable.is_required),
         optional=tuple(variable.name for variable in variables if not variable.is_required),
         fallbacks=MappingProxyType({item.name: item.fallback_path_id for item in variables if item.fallback_path_id}),
-    )
-
-
-def _knowledge(node: AgentNode) -> tuple[AgentTool, ...]:
-    """Return the search over the agent's knowledge bases; it needs no configuration."""
-    if not node.knowledge:
-        return ()
-    return (AgentTool(tool_type="knowledge_search", config={"knowledge_bases": list(node.knowledge)}),)
-
-
-def _tools(
-    parts: Parts, loc: tuple[str | int, ...], tools: Iterable[AgentTool], taken: Iterable[str]
-) -> tuple[CompiledTool, ...]:
-    tools = tuple(tools)
-    names = unique_slugs((tool.display_name or tool.tool_type for tool in tools), otherwise="tool", taken=taken)
-    return tuple(
-        CompiledTool(tool, name, parts.optional_template((*loc, index, "say_while_running"), tool.say_while_running))
-        for index, (tool, name) in enumerate(zip(tools, names, strict=True))
+        schema=path_schema(config, function_name, specs),
     )

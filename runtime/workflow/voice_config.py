@@ -114,3 +114,5 @@ class TurnConfig(ConfigModel):
     detection: Literal["auto", "vad", "stt"] = "auto"
     endpointing: Endpointing = Field(default_factory=Endpointing)
     interruption: Interruption = Field(default_factory=Interruption)
+    preemptive: Flag = True
+    """Whether the model is asked before the turn is known to be over; nothing of it is heard or done until then."""

@@ -53,10 +53,15 @@ def assert_finished(played: Played, result: CallResult, seq: int) -> None:
         assert heard_of(result, text) <= max(1, heard_of(played.result, text)), where
 
 
+def told(result: CallResult, seq: int) -> list[tuple[int, str, str]]:
+    """What happened at the second worker, to be read where it went wrong."""
+    return [(event.seq, event.event_type, event.payload.get("text", "")) for event in result.events[seq:]]
+
+
 def assert_same(played: Played, result: CallResult, seq: int) -> None:
     """Assert that the call came out as if nothing had happened."""
     assert_finished(played, result, seq)
-    where = f"after event {seq} ({played.events[seq - 1].event_type})"
+    where = f"after event {seq} ({played.events[seq - 1].event_type}): {told(result, seq)}"
     assert result.paths == played.result.paths, where
     assert result.variables == played.result.variables, where
     assert result.row.end_reason == played.result.row.end_reason, where
@@ -74,6 +79,14 @@ async def test_after_any_event_another_worker_finishes_the_call(example: str, na
     for seq in range(1, len(played.events)):
         result = await resumed_at(played, seq)
         assert_same(played, result, seq)
+
+
+@pytest.mark.parametrize("newest", [10, 0])
+@pytest.mark.parametrize("seq", [pytest.param(13, marks=pytest.mark.thorough), 15, 17])
+async def test_what_a_checkpoint_does_not_tell_yet_the_events_do(place: Place, seq: int, newest: int) -> None:
+    played = await played_script("appointments", "correction", place)
+    played.checkpoints[:] = [each for each in played.checkpoints if each.seq <= newest]  # type: ignore[index]
+    assert_same(played, await resumed_at(played, seq), seq)
 
 
 @pytest.mark.parametrize("checkpoint", [True, False])

@@ -80,6 +80,11 @@ async def test_an_analysts_day(url: str, api: str, tmp_path: Path) -> None:
         asked = client.table("session_event").select("seq, event_type, payload")
         events = (await asked.eq("session_id", call.row.id).order("seq").execute()).data
         assert [(event["seq"], event["payload"]) for event in events] == [(e.seq, dict(e.payload)) for e in call.events]
+        with_events = client.table("call_session").select("id, session_event(seq)").eq("id", call.row.id)
+        (session,) = (await with_events.order("seq", foreign_table="session_event").execute()).data
+        assert [event["seq"] for event in session["session_event"]] == [event.seq for event in call.events]
+        with_session = client.table("session_event").select("seq, call_session(status)").eq("session_id", call.row.id)
+        assert (await with_session.eq("seq", 1).execute()).data == [{"seq": 1, "call_session": {"status": "completed"}}]
         funnel = (await client.table("agent_funnel").select("agent_name, entered").execute()).data
         assert {row["agent_name"]: row["entered"] for row in funnel} == {"Front desk": 1, "Billing": 1}
         with_tests = (

@@ -24,6 +24,7 @@ from livekit.agents.language import LanguageCode
 from livekit.agents.types import NOT_GIVEN, NotGivenOr
 
 from runtime.voice.pipeline import Providers
+from runtime.voice.spoken import SpokenCache
 from runtime.workflow.graph import Agent
 
 __all__ = ["Answer", "Asked", "Call", "Ears", "Fail", "Manner", "Mind", "Stall", "Standins", "Throat", "Throb"]
@@ -72,6 +73,7 @@ class Mind(llm.LLM[Any]):
 
     def __init__(self, answer: Callable[[Asked], Answer]) -> None:
         super().__init__()
+        self.takes_notes = True
         self.answer = answer
         self.asked: list[Asked] = []
 
@@ -273,8 +275,10 @@ class _Feeling(vad.VADStream):
 class Standins(Providers):
     """Providers of one call that are the stand-ins, whatever the config names."""
 
-    def __init__(self, mind: Mind, throat: Throat, ears: Ears, throb: Throb) -> None:
-        super().__init__(offline=True)
+    def __init__(
+        self, mind: Mind, throat: Throat, ears: Ears, throb: Throb, *, spoken: SpokenCache | None = None
+    ) -> None:
+        super().__init__(offline=True, spoken=spoken)
         self.mind, self.throat, self.ears, self.throb = mind, throat, ears, throb
 
     def llm(self, agent: Agent) -> llm.LLM[Any]:

@@ -12,6 +12,7 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 from prometheus_client.registry import Collector
 
+from worker.observing.usage import UsageCollector
 from worker.supervising.states import Condition, ProcessState
 
 __all__ = ["SUPERVISOR_METRICS", "Exposition", "ProcessCollector"]
@@ -61,6 +62,7 @@ class Exposition:
         """Return everything in Prometheus' text format. Reads files: not for an event loop."""
         registry = CollectorRegistry()
         registry.register(ProcessCollector(states))
+        registry.register(UsageCollector(states))
         MultiProcessCollector(registry, path=self._folder)  # type: ignore[no-untyped-call]
         return generate_latest(registry)
 

@@ -23,7 +23,7 @@ __all__ = ["serve"]
 
 Json = Any
 
-TICK_S: Final = 0.02  # how often callers' sound is fetched: an RTP packet lasts as long
+TICK_S: Final = 0.04  # how often callers' sound is fetched: two RTP packets, half the work of one
 _CLOSING_S: Final = 3.0
 _LOG_LINES: Final = 20  # in a second; a flood of malformed packets shall not become a flood of lines
 _LEVELS: Final = {logging.WARNING: "warning", logging.INFO: "info"}
@@ -159,7 +159,7 @@ def _config(start: Start) -> Config:
         rtp_timeout=start.rtp_timeout_s,
         expose_headers=("To", "From", "P-Asserted-Identity"),
         extra_config_text=(
-            f"sip_listen {start.listen}\nrtp_ports {start.first_rtp_port}-{start.last_rtp_port}\n"
+            f"sip_listen {start.listen}\nsip_transports udp,tcp\nrtp_ports {start.first_rtp_port}-{start.last_rtp_port}\n"
             "audio_jitter_buffer_type adaptive\naudio_jitter_buffer_ms 40-200\n"
         ),
     )

@@ -15,6 +15,7 @@ from runtime.errors import UsageFault
 from runtime.session.ports import TransferOutcome
 from runtime.voice.audio import PcmInput, PcmOutput
 from runtime.voice.live_call import LiveCall
+from runtime.voice.vad import WINDOW_S
 from worker.legs import CallRequest, Departure, NotAnswered
 from worker.phone.config import LineConfig
 from worker.phone.messages import (
@@ -91,7 +92,7 @@ class SipLeg:
         self._why = ""
         self._ours = False  # we hung up
         self._rang = False
-        self._input = PcmInput(rate=RATE)
+        self._input = PcmInput(rate=RATE, gather_s=WINDOW_S)
         self._output: _Mouth | None = None
         self._live: LiveCall | None = None
         self._early_keys: list[str] = []

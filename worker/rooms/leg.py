@@ -12,7 +12,6 @@ from typing import Any, Final
 import aiohttp
 import structlog
 from livekit import api, rtc
-from livekit.agents.voice import room_io
 from livekit.protocol.room import DeleteRoomRequest, RoomParticipantIdentity
 
 from runtime.errors import PatchbayError
@@ -22,10 +21,11 @@ from runtime.voice.live_call import LiveCall
 from runtime.voice.rooms import DispatchMetadata
 from worker.legs import CallRequest, Departure
 from worker.rooms import telephone
+from worker.rooms.ffi import narrow_room
 from worker.rooms.presence import Presence, wait_for_caller
 from worker.rooms.rejoining import callers_identity, mark, predecessors, request_of_row
 from worker.rooms.request import read_metadata, request_of
-from worker.rooms.sound import Ears, open_sound
+from worker.rooms.sound import RoomSound, open_sound
 
 __all__ = ["CALLER_WITHIN_S", "Confirm", "Nobody", "RoomJob", "RoomLeg"]
 
@@ -72,8 +72,7 @@ class RoomLeg:
         self._presence: Presence | None = None
         self._request = request_of(metadata, room=room.name)
         self._live: LiveCall | None = None
-        self._ears: Ears | None = None
-        self._sound: room_io.RoomIO | None = None
+        self._sound: RoomSound | None = None
         self._closed = False
         self._confirm = confirm
         self._abandoned = False
@@ -165,8 +164,7 @@ class RoomLeg:
         identity = self._presence.identity
         self._live = live
         self._room.on("sip_dtmf_received", self._key_pressed)
-        self._sound = await open_sound(live, self._room, identity)
-        self._ears = Ears(self._room, identity)
+        self._sound = open_sound(live, self._room, identity, states=self._request.channel != "phone")
         spawn(mark(self._room, live.plan.log.row.id, identity), name="room-mark")
 
     async def gone(self) -> Departure:
@@ -219,8 +217,8 @@ class RoomLeg:
             return
         self._closed = True
         self._room.off("sip_dtmf_received", self._key_pressed)
-        if self._ears is not None:
-            self._ears.close()
+        if self._sound is not None:
+            self._sound.ears.stop()
         if (presence := self._presence) is not None:
             presence.close()
         company = self._company()
@@ -283,6 +281,7 @@ async def _joined(job: RoomJob) -> rtc.Room:
         await room.connect(job.url, job.token)
     except rtc.ConnectError as error:
         raise Nobody(f"Room '{job.room}' cannot be joined: {error.message}") from None
+    narrow_room(room)
     return room
 
 

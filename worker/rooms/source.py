@@ -13,7 +13,6 @@ import structlog
 from livekit import api
 from livekit.agents import AgentServer, JobContext, JobRequest
 from livekit.agents.job import JobExecutorType, RunningJobInfo
-from livekit.rtc._ffi_client import FfiClient
 
 from runtime.errors import Unreachable
 from runtime.session.ports import CallRow
@@ -21,6 +20,7 @@ from runtime.settings import Settings
 from runtime.tasks import cancel_and_wait, spawn
 from runtime.voice.rooms import Server, agent_token, check, open_api
 from worker.legs import Leg
+from worker.rooms.ffi import open_client
 from worker.rooms.jobs import LoopJob
 from worker.rooms.leg import CALLER_WITHIN_S, Nobody, RoomJob, RoomLeg
 
@@ -242,11 +242,8 @@ async def open_rooms(
     """Yield a source that is registered with the server; raises `Unreachable`, once, where that cannot be.
 
     A job into whose room no caller has come within `caller_within_s` seconds is given up.
-
-    LiveKit's native client is made lazily and without a lock: two threads that came first at once would make two, one
-    would lose its callbacks, and the panic 15 seconds later would take every call with it. So it is made here.
     """
-    _ = FfiClient.instance
+    open_client()
     async with open_api(settings) as livekit:
         source = RoomSource(settings, desk, livekit, caller_within_s=caller_within_s)
         await source.start()

@@ -36,6 +36,7 @@ class RulesLLM(llm.LLM[Any]):
 
     def __init__(self, *, delay_s: float = 0.0, token_delay_s: float = 0.0) -> None:
         super().__init__()
+        self.takes_notes = True
         self.delay_s = max(0.0, delay_s)
         self.token_delay_s = max(0.0, token_delay_s)
 

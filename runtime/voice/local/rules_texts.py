@@ -6,8 +6,10 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-__all__ = ["Lacking", "Prompt", "Wanted", "read_prompt", "read_refusal", "word_set"]
+__all__ = ["STANDING", "Lacking", "Prompt", "Wanted", "read_prompt", "read_refusal", "word_set"]
 
+STANDING = "# What is "
+"""How a message begins that tells what is known and what is missing."""
 _LONGEST_LINE = 4000  # characters; the patterns below are quadratic at worst
 _NAME = r"[a-z][a-z0-9_]*"
 _DESCRIBED = re.compile(rf"({_NAME}) \((.*?)\)(?=; {_NAME} \(|\.? ?$|\. Ask the caller\.)")

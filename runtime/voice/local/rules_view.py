@@ -10,7 +10,7 @@ from livekit.agents import llm
 
 from runtime.variables import VariableSpec
 from runtime.voice.local.rules_schema import Function, read_function, refined
-from runtime.voice.local.rules_texts import Prompt, Wanted, read_prompt, read_refusal
+from runtime.voice.local.rules_texts import STANDING, Prompt, Wanted, read_prompt, read_refusal
 
 __all__ = ["Answered", "Called", "Heard", "Item", "Moved", "Spoke", "View", "read_view"]
 
@@ -117,7 +117,7 @@ def read_view(chat_ctx: llm.ChatContext, tools: Sequence[llm.Tool]) -> View:
     for raw in chat_ctx.items:
         if isinstance(raw, llm.ChatMessage) and raw.role in {"system", "developer"}:
             text = _clean(raw.raw_text_content)
-            told = text if items else ""
+            told = text if items and not text.startswith(STANDING) else ""
             system.append(text)
         elif (item := _item(raw, names)) is not None:
             items.append(item)

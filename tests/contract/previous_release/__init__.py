@@ -6,11 +6,12 @@ With a new release, copy them anew from the tag of the one before it.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from types import ModuleType
 from typing import Any
 
 # Under other names than the modules of this package have, or the next lines would import these again.
+from runtime.session.ports import EventRow
 from runtime.store import postgres_after_call as this_after_call
 from runtime.store import queries as this_queries
 from runtime.store import rows
@@ -34,14 +35,28 @@ def statements() -> list[tuple[ModuleType, str, str]]:
 
 def arguments() -> list[tuple[ModuleType, str, Callable[[Any], tuple[Any, ...]]]]:
     """Return module, name and function of what gives statements their parameters: the newer ones stand last, and are left out."""
-    return [(rows, name, _first(getattr(rows, name), _count(sql))) for name, sql in _GIVEN.items()]
+    cut = [(rows, name, _first(getattr(rows, name), _count(sql))) for name, sql in _GIVEN.items()]
+    return [*cut, (rows, "event_columns", _event_columns)]
 
 
 _GIVEN = {
     "call_arguments": previous_queries.CALL_OPEN,
     "close_arguments": previous_queries.CALL_CLOSE,
-    "event_columns": previous_queries.APPEND,
 }
+
+
+def _event_columns(events: Sequence[EventRow]) -> tuple[list[Any], ...]:
+    """The release before named the session with each event."""
+    return (
+        [event.session_id for event in events],
+        [event.organization_id for event in events],
+        [event.seq for event in events],
+        [event.event_type for event in events],
+        [rows.as_json(dict(event.payload)) for event in events],
+        [event.agent_id for event in events],
+        [event.occurred_at for event in events],
+        [event.secret for event in events],
+    )
 
 
 def _count(sql: str) -> int:

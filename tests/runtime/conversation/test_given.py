@@ -170,7 +170,7 @@ def test_what_an_automatic_path_needs_is_told_to_the_model() -> None:
     config["agents"][0]["paths"][0] |= {"trigger": "automatic", "examples": []}
     play = Play(compiled(config)).begin()
     scene = Scene(play.workflow, {}, play.state, ev.Instant(START, 0))
-    assert "to go on: customer_id (the customer number, 4 to 8 digits)" in prompts.instructions(scene)
+    assert "to go on: customer_id (the customer number, 4 to 8 digits)" in prompts.standing(scene)
 
 
 def test_bad_results_of_tools_are_no_failed_answers_of_the_caller() -> None:

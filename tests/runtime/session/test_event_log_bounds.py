@@ -114,12 +114,12 @@ async def test_the_log_takes_at_most_half_of_what_is_free(tmp_path: Path, monkey
     faults: list[str] = []
     bound = DiskBound(tmp_path, "mine", 4096 * MB, lambda code, _: faults.append(code))
     await bound.look()
-    bound.own = 400 * MB
+    bound.take(400 * MB)
     assert bound.fill == pytest.approx(0.8)
     with pytest.raises(OSError, match=r"PATCHBAY_LOG_MAX_MB") as found:
-        bound.check(101 * MB)
+        bound.take(101 * MB)
     assert found.value.errno == errno.EDQUOT
-    bound.own = 2 * MB
+    bound.give(398 * MB)
     await bound.look()
     assert bound.fill == pytest.approx(2 / 12)  # others have filled the disk
     await bound.look()

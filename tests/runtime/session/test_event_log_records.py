@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import zlib
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
@@ -10,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from runtime.session.dead_logs import read_chunk
+from runtime.session.payloads import Payload, with_json
 from runtime.session.ports import CallRow, EventRow
 from runtime.session.records import Closed, Opened, Record, decode, encode, name_of
 
@@ -63,6 +65,34 @@ def test_notes_ride_along() -> None:
     line = encode(EVENT, refused="why")
     assert b'"refused":"why"' in line
     assert decode(line[:-1]) == EVENT
+
+
+@given(events)
+def test_the_payload_of_a_line_is_not_encoded_again(event: EventRow) -> None:
+    line = encode(replace(event, payload=with_json(event.payload)))
+    found = decode(line[:-1])
+    assert line == encode(event)
+    assert isinstance(found, EventRow)
+    assert isinstance(found.payload, Payload)
+    assert found.payload.json in line
+    assert json.loads(found.payload.json) == event.payload == found.payload
+    assert encode(found) == line
+
+
+def as_line(**content: object) -> bytes:
+    body = json.dumps(content, separators=(",", ":")).encode()[:-1]
+    return b'%b,"crc":"%08x"}' % (body, zlib.crc32(body))
+
+
+def test_a_line_whose_payload_does_not_stand_last_is_read_all_the_same() -> None:
+    head = {"kind": "event", "session_id": "s1", "organization_id": "org", "seq": 3, "event_type": "user_turn"}
+    rest = {"agent_id": "a1", "occurred_at": AT.isoformat(), "secret": "gAAA", "epoch": 1}
+    for line in (
+        as_line(**head, **rest, payload=EVENT.payload, refused="the release before put the reason last"),
+        as_line(**head, payload=EVENT.payload, **rest),
+        as_line(**head, later={"a": 1, "payload": {"b": 2}}, **rest, payload=EVENT.payload),
+    ):
+        assert decode(line) == EVENT
 
 
 @given(st.data())

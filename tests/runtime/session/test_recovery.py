@@ -17,7 +17,7 @@ from runtime.conversation.interpreter import advance
 from runtime.conversation.state import CallState
 from runtime.session.fleet_ports import CheckpointRow
 from runtime.session.ports import CallRow, EventRow
-from runtime.session.recovery import CHECKPOINT_BYTES, checkpoint_text, recover
+from runtime.session.recovery import CHECKPOINT_BYTES, SavedItem, checkpoint_text, recover
 from runtime.store.memory import MemoryStore
 from runtime.store.secrets import Keyring
 from tests.fakes.workflows import compiled
@@ -181,7 +181,7 @@ async def test_history_is_the_checkpoints_and_what_the_events_tell_since() -> No
     at = len(told.facts)
     told.say("my bill").agent("Your number, please?")
     items = [{"type": "message", "role": "assistant", "content": ["as the model had it"], "id": "x"}]
-    text = checkpoint_text(items, ["y"])
+    text = checkpoint_text([SavedItem.of(item) for item in items], ["y"])
     saved = CheckpointRow("s", "", at, 1, KEYS.encrypt(text))
     store, session_id = await stored(told, checkpoint=saved)
     recovered = await recover(store, session_id, decrypt=KEYS.decrypt)
@@ -212,7 +212,7 @@ def test_a_checkpoint_is_bounded_and_keeps_the_newest_turn(length: int) -> None:
         for number in range(200)
         for role in ("user", "assistant")
     ]
-    text = checkpoint_text(items, [f"user{number}" for number in range(200)])
+    text = checkpoint_text([SavedItem.of(item) for item in items], [f"user{number}" for number in range(200)])
     assert len(text.encode()) <= CHECKPOINT_BYTES
     assert len(KEYS.encrypt(text)) <= 64 * 1024
     kept = json.loads(text)["items"]
@@ -225,7 +225,7 @@ def test_of_a_turn_that_is_too_large_the_texts_are_cut() -> None:
     items += [
         {"type": "message", "id": f"a{number}", "role": "assistant", "content": ["y" * 8000]} for number in range(20)
     ]
-    text = checkpoint_text(items, [])
+    text = checkpoint_text([SavedItem.of(item) for item in items], [])
     assert len(text.encode()) <= CHECKPOINT_BYTES
     kept = [item["id"] for item in json.loads(text)["items"]]
     assert (kept[0], kept[-1]) == ("u", "a19")

@@ -18,6 +18,7 @@ from runtime.session.event_log import EventLog
 from runtime.session.ports import CallRow, ToolRunner
 from runtime.voice.audio import PcmInput, PcmOutput
 from runtime.voice.live_call import CallPlan, LiveCall, open_call
+from runtime.voice.spoken import SpokenCache
 from runtime.voice.watchdog import Limits
 from runtime.workflow.config import WorkflowConfig
 from runtime.workflow.graph import compile_workflow
@@ -67,8 +68,12 @@ class Stage:
     heard: list[float] = field(default_factory=list)
     """When each frame of the agent's was heard, on the loop's clock."""
 
-    def frame(self, _frame: rtc.AudioFrame, _at: float) -> None:
+    def frame(self, frame: rtc.AudioFrame, _at: float) -> None:
         self.heard.append(asyncio.get_running_loop().time())
+        self.sound += frame.data.tobytes()
+
+    sound: bytearray = field(default_factory=bytearray)
+    """The agent's sound as it was heard, s16 mono PCM at the stand-in voice's rate."""
 
     async def until(self, condition: Callable[[], bool], within_s: float = 10.0) -> None:
         """Wait until it holds; TimeoutError where it does not within the time."""
@@ -115,16 +120,21 @@ async def on_stage(
     tools: ToolRunner,
     limits: Limits = SHORT,
     speed: float = 8.0,
+    spoken: SpokenCache | None = None,
+    ready: bool = False,
     **plan_fields: Json,
 ) -> AsyncIterator[Stage]:
-    """Open a call and let it begin; afterwards it is ended and closed. `plan_fields` are fields of its CallPlan."""
+    """Open a call and let it begin; afterwards it is ended and closed. `plan_fields` are fields of its CallPlan.
+
+    `spoken` is what calls share as sound; with `ready` the call got ready before it began, as one that rings does.
+    """
     store = StoreOutages(RowStore())
     workflow = compile_workflow(WorkflowConfig.model_validate(raw), version_id="v")
     row = CallRow(str(uuid.uuid4()), "o", "v", "voice_test", "inbound", is_test=True, started_at=datetime.now(UTC))
     async with AsyncExitStack() as stack:
         log = await EventLog.open(folder, store, flush_s=0.01)
         stack.push_async_callback(log.aclose)
-        providers = Standins(Mind(answer), Throat(), Ears(), Throb())
+        providers = Standins(Mind(answer), Throat(), Ears(), Throb(), spoken=spoken)
         plan = CallPlan(
             workflow=workflow,
             log=log.open_call(row),
@@ -147,6 +157,8 @@ async def on_stage(
         stack.push_async_callback(output.aclose)
         live.connect(source, output)
         live.bridge.limits = limits
+        if ready:
+            await live.prepare()
         await live.begin()
         yield stage
         live.call.stop("caller_hangup")

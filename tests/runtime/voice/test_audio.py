@@ -9,7 +9,7 @@ import pytest
 from livekit import rtc
 from livekit.agents.voice.io import PlaybackFinishedEvent
 
-from runtime.voice.audio import PcmInput, PcmOutput, frame_of
+from runtime.voice.audio import PcmInput, PcmOutput, frame_of, samples_of
 
 RATE = 8000
 
@@ -199,6 +199,16 @@ class TestInput:
         asyncio.get_running_loop().call_soon(source.close)
         with pytest.raises(StopAsyncIteration):
             await anext(source)
+
+    async def test_gathers_what_comes_in_pieces(self) -> None:
+        source = PcmInput(rate=RATE, gather_s=4 / RATE)
+        pushed = np.arange(19, dtype=np.int16)
+        for start, end in ((0, 3), (3, 5), (5, 15), (15, 15), (15, 19)):
+            source.push(pushed[start:end])
+        source.close()
+        frames = [samples_of(frame) async for frame in source]
+        assert [frame.size for frame in frames] == [4, 8, 4, 3]
+        assert np.array_equal(np.concatenate(frames), pushed)
 
     async def test_detached_it_drops(self) -> None:
         source = PcmInput(rate=RATE)

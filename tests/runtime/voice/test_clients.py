@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import aiohttp
 import openai
 import pytest
 
 from runtime.addresses import nothing_private
 from runtime.voice import clients
-from runtime.voice.clients import Server, lease, release
+from runtime.voice.chat_completions import connections
+from runtime.voice.clients import Server, lease, lease_connections, release, release_connections
 from tests.tools.tls import service_called
 
 
@@ -20,6 +22,7 @@ async def test_the_certificate_is_the_names(tmp_path: Path, monkeypatch: pytest.
         return ("127.0.0.2", "127.0.0.1")
 
     monkeypatch.setattr(clients, "resolve", loopback)
+    monkeypatch.setattr(connections, "resolve", loopback)
     async with service_called("named.example", tmp_path) as (port, trust, hosts):
         monkeypatch.setattr(clients, "ssl_context", lambda: trust)
         named, other = (
@@ -28,7 +31,10 @@ async def test_the_certificate_is_the_names(tmp_path: Path, monkeypatch: pytest.
         await lease(named).models.list()
         with pytest.raises(openai.APIConnectionError):
             await lease(other).models.list()
-        await release(named)
-        await release(other)
-        await release(other)
-    assert hosts == [f"named.example:{port}"]
+        await lease_connections(named).warm()
+        with pytest.raises(aiohttp.ClientConnectorCertificateError):
+            await lease_connections(other).warm()
+        for server in (named, other, other):
+            await release(server)
+            await release_connections(server)
+    assert hosts == [f"named.example:{port}"] * 2

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import openai
 import pytest
 from aiohttp import web
@@ -11,7 +13,17 @@ from runtime.addresses import AddressRefused
 from runtime.errors import ConfigRefused, ProviderMissing
 from runtime.settings import AllowedHosts
 from runtime.voice import clients
-from tests.runtime.voice.nodes import LOCAL_SERVER, OPENAI, Make, agent, client_of
+from runtime.voice.chat_completions import connections
+from tests.runtime.voice.nodes import (
+    LOCAL_SERVER,
+    OPENAI,
+    PLUGINS_OWN,
+    Make,
+    agent,
+    authorization,
+    client_of,
+    connections_of,
+)
 
 
 async def test_a_missing_key_names_the_variable_and_offline(make: Make) -> None:
@@ -39,9 +51,10 @@ async def test_the_gateway_gets_unknown_options_for_the_model_behind_it(
     assert model._opts.extra_kwargs == {"temperature": 0.2}
 
 
-async def test_a_key_of_the_config(make: Make) -> None:
-    node = agent(llm=OPENAI | {"api_key": "{{ secrets.KEY }}"})
-    assert client_of(make(secrets={"KEY": "sk-1"}).llm(node)).api_key == "sk-1"
+@pytest.mark.parametrize("options", [{}, PLUGINS_OWN])
+async def test_a_key_of_the_config(make: Make, options: dict[str, Any]) -> None:
+    node = agent(llm=OPENAI | {"api_key": "{{ secrets.KEY }}"} | options)
+    assert authorization(make(secrets={"KEY": "sk-1"}).llm(node)) == "Bearer sk-1"
     with pytest.raises(ProviderMissing, match="the secret 'KEY' is not set"):
         make(secrets={"KEY": ""}).llm(node)
 
@@ -51,9 +64,22 @@ async def test_a_key_that_is_no_template(make: Make) -> None:
         make().llm(agent(llm=OPENAI | {"api_key": "{{ secrets.KEY | nope }}"}))
 
 
-async def test_the_environments_key_is_for_the_plugins_own_server(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("options", [{}, PLUGINS_OWN])
+async def test_the_environments_key_is_for_the_plugins_own_server(
+    make: Make, monkeypatch: pytest.MonkeyPatch, options: dict[str, Any]
+) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", "sk-worker")
-    assert client_of(make(stored=True).llm(agent(llm=OPENAI))).api_key == "sk-worker"
+    assert authorization(make(stored=True).llm(agent(llm=OPENAI | options))) == "Bearer sk-worker"
+
+
+async def test_the_environment_goes_to_the_plugins_own_server(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-worker")
+    monkeypatch.setenv("OPENAI_ORG_ID", "org-1")
+    monkeypatch.setenv("OPENAI_CUSTOM_HEADERS", "X-Worker: 7")
+    endpoint = connections_of(make(stored=True).llm(agent(llm=OPENAI))).endpoint
+    assert endpoint.url == "https://api.openai.com/v1"
+    assert (endpoint.headers["openai-organization"], endpoint.headers["x-worker"]) == ("org-1", "7")
+    assert "sk-worker" not in repr(endpoint)
 
 
 @pytest.mark.parametrize("where", ["own", "options"])
@@ -65,6 +91,11 @@ async def test_a_stored_config_never_gets_the_workers_key(
     monkeypatch.setenv("OPENAI_CUSTOM_HEADERS", "X-Worker: sk-worker\nAuthorization: Bearer sk-worker")
     foreign = "https://elsewhere.example/v1"
     config = OPENAI | ({"base_url": foreign} if where == "own" else {"options": {"base_url": foreign}})
+    endpoint = connections_of(make(stored=True).llm(agent(llm=config))).endpoint
+    assert endpoint.url == foreign
+    assert "sk-worker" not in str(dict(endpoint.headers))
+    assert endpoint.headers["authorization"] == f"Bearer {clients.NO_KEY}"
+    config["options"] = {**config.get("options", {}), **PLUGINS_OWN["options"]}
     client = client_of(make(stored=True).llm(agent(llm=config)))
     request = client._build_request(openai._models.FinalRequestOptions(method="get", url="/models"))
     assert str(request.url) == f"{foreign}/models"
@@ -77,7 +108,9 @@ async def test_a_file_run_by_hand_may_use_the_environments_key(
     make: Make, monkeypatch: pytest.MonkeyPatch, key: str
 ) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", key)
-    assert client_of(make(stored=False).llm(agent(llm=LOCAL_SERVER))).api_key == (key or clients.NO_KEY)
+    for options in ({}, PLUGINS_OWN):
+        model = make(stored=False).llm(agent(llm=LOCAL_SERVER | options))
+        assert authorization(model) == f"Bearer {key or clients.NO_KEY}"
 
 
 @pytest.mark.parametrize(
@@ -108,9 +141,13 @@ async def test_the_guard_holds_when_the_name_turns_private(make: Make, monkeypat
         raise AddressRefused(host, port)
 
     monkeypatch.setattr(clients, "resolve", private)
-    model = make(stored=True).llm(agent(llm=OPENAI | {"base_url": "https://rebound.example/v1"}))
+    monkeypatch.setattr(connections, "resolve", private)
+    config = OPENAI | {"base_url": "https://rebound.example/v1"}
+    model = make(stored=True).llm(agent(llm=config | PLUGINS_OWN))
     with pytest.raises(openai.APIConnectionError):
         await client_of(model).models.list()
+    with pytest.raises(AddressRefused):
+        await connections_of(make(stored=True).llm(agent(llm=config))).warm()
 
 
 @pytest.mark.server
@@ -132,10 +169,13 @@ async def test_a_guarded_client_speaks_to_what_it_checked(make: Make, monkeypatc
     named = AllowedHosts.parse(f"localhost:{port}")
     config = OPENAI | {"base_url": f"http://localhost:{port}/v1"}
     one, two = (make(stored=True, allowed=named.allows) for _ in range(2))
-    client = client_of(one.llm(agent(llm=config)))
-    assert client is client_of(two.llm(agent(llm=config)))
+    node, other = agent(llm=config), agent(llm=config | PLUGINS_OWN)
+    client = client_of(one.llm(other))
+    assert client is client_of(two.llm(other))
+    assert connections_of(one.llm(node)) is connections_of(two.llm(node))
     await client.models.list()
+    await connections_of(one.llm(node)).warm()
     await one.aclose()
     await two.aclose()
     await server.cleanup()
-    assert got == [(f"localhost:{port}", f"Bearer {clients.NO_KEY}")]
+    assert got == [(f"localhost:{port}", f"Bearer {clients.NO_KEY}")] * 2

@@ -6,16 +6,17 @@ from collections.abc import Mapping
 from typing import Any
 
 import pytest
-from livekit.agents import inference, llm, stt, tts
+from livekit.agents import llm, stt, tts
 from livekit.plugins import silero
 
 from runtime.errors import ConfigRefused, ProviderMissing
-from runtime.voice import pipeline
+from runtime.voice.chat_completions import ChatModel
 from runtime.voice.local.rules import RulesLLM
 from runtime.voice.local.stt import PocketsphinxSTT
 from runtime.voice.local.tts import EspeakTTS
 from runtime.voice.pipeline import connect_options, turn_options
-from tests.runtime.voice.nodes import LOCAL_SERVER, OPENAI, Make, agent, agents, client_of
+from runtime.voice.vad import InlineVad
+from tests.runtime.voice.nodes import LOCAL_SERVER, OPENAI, PLUGINS_OWN, Make, agent, agents, client_of, connections_of
 
 # ------------------------------------------------------------ one object a config, never across calls
 
@@ -30,26 +31,68 @@ async def test_nodes_with_equal_config_share_an_object_within_a_call(make: Make)
 
 
 async def test_two_calls_share_the_client_and_never_the_object(make: Make) -> None:
-    node = agent(llm=LOCAL_SERVER)
-    first, second = make(stored=False).llm(node), make(stored=False).llm(node)
-    assert first is not second
-    assert client_of(first) is client_of(second)
+    node, other = agent(llm=LOCAL_SERVER), agent(llm=LOCAL_SERVER | PLUGINS_OWN)
+    first, second = make(stored=False), make(stored=False)
+    assert first.llm(node) is not second.llm(node)
+    assert connections_of(first.llm(node)) is connections_of(second.llm(node))
+    assert client_of(first.llm(other)) is client_of(second.llm(other))
 
 
 async def test_the_last_call_closes_the_client(make: Make) -> None:
-    node = agent(llm=LOCAL_SERVER)
+    node, other = agent(llm=LOCAL_SERVER), agent(llm=LOCAL_SERVER | PLUGINS_OWN)
     one, two = make(stored=False), make(stored=False)
-    client = client_of(one.llm(node))
+    connections, client = connections_of(one.llm(node)), client_of(one.llm(other))
     two.llm(node)
+    two.llm(other)
     await one.aclose()
     await one.aclose()
+    assert not connections.closed
     assert not client.is_closed()
     await two.aclose()
+    assert connections.closed
     assert client.is_closed()
 
 
+@pytest.mark.parametrize(
+    ("options", "lean"),
+    [
+        ({}, True),
+        ({"temperature": 0.2, "extra_body": {"min_p": 0.1}, "reasoning_effort": "low"}, True),
+        ({"base_url": "http://127.0.0.1:9/v1"}, True),
+        ({"temperature": 0.2, "max_retries": 3}, False),
+        ({"prompt_cache_breakpoints": True}, False),
+    ],
+)
+async def test_a_node_that_needs_what_only_the_plugin_has_gets_it(
+    make: Make, options: Mapping[str, Any], lean: bool
+) -> None:
+    model = make(stored=False).llm(agent(llm=LOCAL_SERVER | {"options": options}))
+    assert isinstance(model, ChatModel) is lean
+    assert model.model == "m"
+    assert model.provider == "127.0.0.1:9"
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "lean"),
+    [
+        ("HTTPS_PROXY", "http://127.0.0.1:8", False),
+        ("ALL_PROXY", "http://127.0.0.1:8", False),
+        ("NO_PROXY", "api.example", True),
+    ],
+)
+async def test_behind_a_proxy_the_plugin_is_asked(
+    make: Make, monkeypatch: pytest.MonkeyPatch, variable: str, value: str, lean: bool
+) -> None:
+    if variable == "NO_PROXY":
+        monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:8")
+    monkeypatch.setenv(variable, value)
+    node = agent(llm=OPENAI | {"api_key": "k", "base_url": "https://api.example/v1"})
+    assert isinstance(make(stored=False).llm(node), ChatModel) is lean
+    assert isinstance(make(stored=True).llm(node), ChatModel), "a server of a stored config has no proxy"
+
+
 async def test_a_plugin_that_cannot_be_closed_keeps_nothing_open(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
-    node = agent(llm=LOCAL_SERVER)
+    node = agent(llm=LOCAL_SERVER | PLUGINS_OWN)
     one = make(stored=False)
     model = one.llm(node)
     client = client_of(model)
@@ -75,7 +118,7 @@ async def test_offline_puts_local_providers_in_place(make: Make, config: Mapping
     assert isinstance(offline.llm(node), RulesLLM)
     assert isinstance(offline.stt(node), PocketsphinxSTT)
     assert isinstance(offline.tts(node), EspeakTTS)
-    assert isinstance(offline.vad(node), inference.VAD)
+    assert isinstance(offline.vad(node), InlineVad)
 
 
 async def test_the_local_recogniser_listens_for_each_agents_words(make: Make) -> None:
@@ -97,10 +140,10 @@ async def test_options_of_local_providers(make: Make) -> None:
 @pytest.mark.parametrize(
     ("config", "kind"),
     [
-        ({}, inference.VAD),
-        ({"provider": "silero"}, inference.VAD),
-        ({"provider": "local"}, inference.VAD),
-        ({"provider": "silero", "options": {"min_silence_duration": 0.4}}, inference.VAD),
+        ({}, InlineVad),
+        ({"provider": "silero"}, InlineVad),
+        ({"provider": "local"}, InlineVad),
+        ({"provider": "silero", "options": {"min_silence_duration": 0.4}}, InlineVad),
         ({"provider": "silero", "options": {"sample_rate": 8000}}, silero.VAD),
     ],
 )
@@ -108,13 +151,8 @@ async def test_voice_activity(make: Make, config: Mapping[str, Any], kind: type)
     detector = make().vad(agent(vad=config))
     assert isinstance(detector, kind)
     if silence := config.get("options", {}).get("min_silence_duration"):
-        assert isinstance(detector, inference.VAD)
+        assert isinstance(detector, InlineVad)
         assert detector.min_silence_duration == silence
-
-
-async def test_the_inline_executor_returns_and_raises() -> None:
-    assert pipeline._INLINE.submit(int, "7").result() == 7
-    assert isinstance(pipeline._INLINE.submit(int, "x").exception(), ValueError)
 
 
 # ------------------------------------------------------------ plugins, arguments, faults

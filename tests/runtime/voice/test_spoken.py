@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 
 import numpy as np
 import pytest
+from livekit.agents import tts
 
+from runtime.voice.speech_files import SpeechFiles
 from runtime.voice.spoken import Recording, SpokenCache, as_spoken, prerender
 from tests.fakes.voice_providers import RATE, WORD_S, Ears, Mind, Standins, Throat, Throb
 from tests.runtime.voice.nodes import agent
@@ -91,3 +94,80 @@ async def test_a_greeting_is_prepared_with_the_nodes_voice() -> None:
     assert providers.spoken.find(providers.voice_key(node), "Hello, this is Acme.") is not None
     assert not await prerender(providers.spoken, providers, node, " … ", 5.0)
     await providers.aclose()
+
+
+# ------------------------------------------------------------ on disk
+
+
+async def test_what_one_process_has_made_another_reads_and_asks_no_voice(tmp_path: Path) -> None:
+    first, throat = SpokenCache(files=SpeechFiles(tmp_path, 2**20)), Throat()
+    assert await first.prepare(throat, "v", "Good day.", 5.0)
+    await first.saved()
+    second, silent = SpokenCache(files=SpeechFiles(tmp_path, 2**20)), Throat()
+    assert await second.prepare(silent, "v", " Good  day. ", 5.0)
+    assert silent.spoken == []
+    made, read = first.find("v", "Good day."), second.find("v", "Good day.")
+    assert made is not None
+    assert read is not None
+    assert (read.rate, read.samples.tolist()) == (made.rate, made.samples.tolist())
+
+
+async def test_what_is_recalled_was_made_once_and_nothing_is_made_for_it(tmp_path: Path) -> None:
+    cache = SpokenCache(files=SpeechFiles(tmp_path, 2**20))
+    assert not await cache.recall("v", "Good day.")
+    await cache.prepare(Throat(), "v", "Good day.", 5.0)
+    await cache.saved()
+    assert await SpokenCache(files=cache.files).recall("v", "Good day.")
+    assert not await SpokenCache().recall("v", "Good day.")
+
+
+async def test_a_damaged_file_is_made_anew(tmp_path: Path) -> None:
+    files, throat = SpeechFiles(tmp_path, 2**20), Throat()
+    await _made(files, throat)
+    (path,) = tmp_path.glob("*.wav")
+    path.write_bytes(path.read_bytes()[:-1])
+    await _made(files, throat)
+    assert throat.spoken == ["Good day.", "Good day."]
+    assert await SpokenCache(files=files).recall("v", "Good day.")
+
+
+async def test_a_voice_that_is_on_this_machine_needs_no_disk(tmp_path: Path) -> None:
+    class Local(Throat):
+        provider = "local"
+
+    await _made(SpeechFiles(tmp_path, 2**20), Local())
+    assert not list(tmp_path.iterdir())
+
+
+async def test_the_voice_of_a_fallback_is_not_kept_as_the_one_it_stood_in_for(tmp_path: Path) -> None:
+    files, standin = SpeechFiles(tmp_path, 2**20), Throat()
+    chain = tts.FallbackAdapter([Throat(lambda _text: "fails"), standin])
+    cache = SpokenCache(files=files)
+    assert not await cache.prepare(chain, "v", "Good day.", 5.0)
+    assert standin.spoken == []
+    assert not list(tmp_path.iterdir())
+    await chain.aclose()
+
+
+async def test_a_text_with_this_calls_values_stays_in_memory(tmp_path: Path) -> None:
+    providers = Standins(Mind(lambda _asked: []), Throat(), Ears(), Throb())
+    providers.spoken = SpokenCache(files=SpeechFiles(tmp_path, 2**20))
+    assert providers.own_spoken.files is None
+    assert await prerender(providers.own_spoken, providers, agent(), "Hello, Ms. Doe.", 5.0)
+    await providers.own_spoken.saved()
+    assert not list(tmp_path.iterdir())
+    await providers.aclose()
+
+
+def test_what_has_gone_begins_nothing() -> None:
+    cache = SpokenCache(most_bytes=2000)
+    cache.keep("v", "one", recording(1))
+    cache.keep("v", "two", recording(1))
+    assert not cache.may_begin("v", "one")
+    assert cache.may_begin("v", "two")
+
+
+async def _made(files: SpeechFiles, throat: Throat) -> None:
+    cache = SpokenCache(files=files)
+    assert await cache.prepare(throat, "v", "Good day.", 5.0)
+    await cache.saved()

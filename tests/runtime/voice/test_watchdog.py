@@ -28,8 +28,12 @@ def slow(_asked: Asked) -> Answer:
     return [Stall(0.8), REPLY]
 
 
+PATIENT = replace(SHORT, answer_margin_s=5.0)
+"""For a model that is slow and no more: a busy machine must not make it too slow."""
+
+
 async def test_a_model_that_thinks_is_bridged_by_a_filler(tmp_path: Path) -> None:
-    async with on_stage(tmp_path, config(), slow, tools=NOTHING) as stage:
+    async with on_stage(tmp_path, config(), slow, tools=NOTHING, limits=PATIENT) as stage:
         await stage.greeted()
         stage.speak("hello")
         await stage.until(lambda: len(stage.said) == 2)
@@ -46,7 +50,7 @@ async def test_a_quick_model_needs_no_filler(tmp_path: Path) -> None:
 
 
 async def test_phrases_are_spoken_with_the_calls_own_voice_and_made_once(tmp_path: Path) -> None:
-    async with on_stage(tmp_path, config(), slow, tools=NOTHING) as stage:
+    async with on_stage(tmp_path, config(), slow, tools=NOTHING, limits=PATIENT) as stage:
         await stage.until(lambda: len(stage.throat.spoken) == 5)
         await stage.greeted()
         stage.speak("hello")
@@ -72,15 +76,21 @@ async def test_the_third_failed_answer_ends_the_call(tmp_path: Path) -> None:
         await stage.greeted()
         for number in (1, 2, 3):
             stage.speak(f"hello {number}")
-            await stage.until(lambda number=number: len(stage.faults) == number)  # type: ignore[misc]
+            await stage.until(lambda number=number: apologies(stage) == number)  # type: ignore[misc]
             if number < 3:
                 await stage.until(lambda number=number: len(stage.said) > number)  # type: ignore[misc]
                 await stage.live.line.wait_idle()
         await stage.live.call.ended()
         await stage.until(lambda: bool(stage.payloads("call_ended")))
         assert stage.said[1:] == [AGAIN, AGAIN, GIVE_UP]
-        assert stage.faults == [("llm_failed", "apology")] * 3
+        # What was asked early has failed as well, and cost nobody anything.
+        assert {("llm_error", "retry"), ("llm_failed", "apology")} <= set(stage.faults)
         assert stage.payloads("call_ended")[0]["reason"] == "error"
+
+
+def apologies(stage: Stage) -> int:
+    """How many faults the caller was told of."""
+    return sum(recovered_by == "apology" for _, recovered_by in stage.faults)
 
 
 async def test_a_dead_voice_says_goodbye_all_the_same(tmp_path: Path) -> None:

@@ -3,52 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import cast
 
 import pytest
 from livekit import rtc
-from livekit.rtc.event_emitter import EventEmitter
 
+from tests.worker.rooms.told_room import STANDARD, Somebody, ToldRoom
 from worker.legs import Departure
 from worker.rooms.presence import Presence, wait_for_caller
 
-STANDARD = rtc.ParticipantKind.PARTICIPANT_KIND_STANDARD
 SIP = rtc.ParticipantKind.PARTICIPANT_KIND_SIP
 AGENT = rtc.ParticipantKind.PARTICIPANT_KIND_AGENT
 LOST = Departure("connection_lost", "dropped")
 Reason = rtc.DisconnectReason
-
-
-@dataclass
-class Somebody:
-    identity: str
-    kind: int = STANDARD
-    attributes: dict[str, str] = field(default_factory=dict)
-    disconnect_reason: int | None = None
-
-
-class ToldRoom(EventEmitter[Any]):
-    """A room without a server: `comes`, `goes` and `emit` are what happens in it."""
-
-    name = "told"
-
-    def __init__(self, *people: Somebody) -> None:
-        super().__init__()
-        self.remote_participants = {each.identity: each for each in people}
-
-    def comes(self, who: Somebody) -> None:
-        self.remote_participants[who.identity] = who
-        self.emit("participant_connected", who)
-
-    def goes(self, who: Somebody, reason: int) -> None:
-        del self.remote_participants[who.identity]
-        who.disconnect_reason = reason
-        self.emit("participant_disconnected", who)
-
-    @property
-    def real(self) -> rtc.Room:
-        return cast("rtc.Room", self)
 
 
 async def found(room: ToldRoom, identity: str | None = None, within_s: float = 0.02) -> str | None:

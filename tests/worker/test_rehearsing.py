@@ -1,0 +1,119 @@
+"""Versions that a worker loads are rehearsed behind the calls."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from structlog.testing import capture_logs
+
+from runtime.session.event_log import EventLog
+from runtime.session.ports import VersionRow
+from runtime.store.memory import MemoryStore
+from runtime.tasks import cancel_and_wait, spawn
+from runtime.voice.composing import Workshop
+from runtime.voice.speech_files import SpeechFiles
+from runtime.voice.spoken import SpokenCache
+from tests.fakes.http_voice import HttpVoice, http_voice
+from tests.fakes.workflows import front_desk
+from tests.worker.waiting import until
+from worker.rehearsing import Rehearsals
+from worker.versions import Versions
+
+GREETING = "Hello, this is Acme."
+
+
+def no_tools(_order: object) -> Any:
+    raise AssertionError("nobody calls")
+
+
+@dataclass(slots=True)
+class House:
+    """A worker's versions with what is behind them."""
+
+    store: MemoryStore
+    versions: Versions
+    voice: HttpVoice
+    files: SpeechFiles | None
+
+    async def published(self, **changes: Any) -> VersionRow:
+        acme = await self.store.ensure_organization("Acme")
+        config = front_desk(defaults={"tts": self.voice.configured(), "llm": {"provider": "local"}}, **changes)
+        return await self.store.publish((await self.store.save_draft(acme.id, "desk", config)).id)
+
+
+@asynccontextmanager
+async def house(folder: Path, *, kept: bool = True, status: int = 200) -> AsyncIterator[House]:
+    store, files = MemoryStore(), SpeechFiles(folder / "speech", 2**26) if kept else None
+    async with http_voice() as voice, _workshop(folder, store, files) as workshop:
+        voice.status = status
+        versions = Versions(store, offline=True)
+        rehearsals = Rehearsals(workshop, store.variables)
+        versions.on_loaded = rehearsals.loaded
+        task = spawn(rehearsals.run(), name="rehearsals")
+        try:
+            yield House(store, versions, voice, files)
+        finally:
+            await cancel_and_wait(task)
+
+
+@asynccontextmanager
+async def _workshop(folder: Path, store: MemoryStore, files: SpeechFiles | None) -> AsyncIterator[Workshop]:
+    log = await EventLog.open(folder / "events", store)
+    try:
+        spoken = SpokenCache(files=files)
+        yield Workshop(log, str, str, no_tools, lambda _host, _port: True, "tests", spoken=spoken)
+    finally:
+        await log.aclose()
+
+
+async def test_a_version_that_is_loaded_is_heard_from_disk_by_whoever_calls(tmp_path: Path) -> None:
+    async with house(tmp_path) as home:
+        row = await home.published()
+        with capture_logs() as lines:
+            version = await home.versions.get(row.id)
+            await until(lambda: any(line["event"] == "version_rehearsed" for line in lines))
+        (line,) = [line for line in lines if line["event"] == "version_rehearsed"]
+        assert line["texts_made"] == len(home.voice.asked) > 5
+        assert line["characters"] == sum(map(len, home.voice.asked))
+        assert (line["texts_failed"], line["version_id"]) == (0, row.id)
+        assert home.voice.asked[0] == GREETING == version.workflow.entry.node.greeting.text
+        assert len(list((tmp_path / "speech").glob("*.wav"))) == len(home.voice.asked)
+
+
+async def test_a_voice_that_is_down_keeps_no_version_from_answering(tmp_path: Path) -> None:
+    async with house(tmp_path, status=500) as home:
+        row = await home.published()
+        with capture_logs() as lines:
+            assert (await home.versions.get(row.id)).version == row
+            await until(lambda: any(line["event"] == "version_rehearsed" for line in lines))
+        assert len(home.voice.asked) == 1
+        assert not list((tmp_path / "speech").glob("*.wav"))
+
+
+async def test_one_that_another_process_rehearses_is_waited_for_and_a_second_goes_on(tmp_path: Path) -> None:
+    async with house(tmp_path) as home:
+        assert home.files is not None
+        place = home.files.reserve()
+        assert place is not None
+        row = await home.published()
+        with capture_logs() as lines:
+            await home.versions.get(row.id)
+            await home.versions.get(row.id)
+            assert home.voice.asked == []
+            place.close()
+            await until(lambda: any(line["event"] == "version_rehearsed" for line in lines))
+        assert GREETING in home.voice.asked
+        assert len(list((tmp_path / "speech").glob("*.wav"))) == len(home.voice.asked)
+
+
+async def test_without_a_disk_nothing_is_rehearsed(tmp_path: Path) -> None:
+    async with house(tmp_path, kept=False) as home:
+        row = await home.published()
+        await home.versions.get(row.id)
+        version = home.versions.cached(row.id)
+        assert version is not None
+        assert home.voice.asked == []
