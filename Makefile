@@ -73,7 +73,7 @@ soak: setup livekit
 bench: setup livekit
 	@$(BIN)/python -m benchmarks
 
-# The same in five minutes: fewer rounds and calls, no rooms.
+# The same with fewer rounds and calls, and no rooms.
 bench-quick: setup
 	@$(BIN)/python -m benchmarks quick
 

@@ -45,7 +45,7 @@ class Sizes:
 
 
 FULL: Final = Sizes()
-QUICK: Final = Sizes(sessions=100, paced=40, rounds=1)
+QUICK: Final = Sizes(sessions=40, paced=15, rounds=1)
 
 SIDES: Final[Mapping[str, tuple[str | None, str]]] = {
     "patchbay": (None, "benchmarks.patchbay_text"),
