@@ -69,7 +69,7 @@ def _refused(seq: int, fact: ev.PathRefused, requested: ev.PathRequested | None)
     if fact.by != "model" or requested is None:
         return ()
     asked = {"call_id": f"{item_id(seq)}-path", "name": fact.path_id}
-    arguments = json.dumps(dict(requested.values), default=str)
+    arguments = json.dumps(requested.payload()["values"], default=str)  # as stored: what is sensitive is masked
     wanting = ", ".join((*fact.missing, *fact.unconfirmed, *(each.name for each in fact.invalid)))
     output = f"Not yet: {fact.reason}{f' ({wanting})' if wanting else ''}."
     call = {"type": "function_call", "arguments": arguments, **asked}

@@ -84,7 +84,9 @@ async def test_the_third_failed_answer_ends_the_call(tmp_path: Path) -> None:
         await stage.until(lambda: bool(stage.payloads("call_ended")))
         assert stage.said[1:] == [AGAIN, AGAIN, GIVE_UP]
         # What was asked early has failed as well, and cost nobody anything.
-        assert {("llm_error", "retry"), ("llm_failed", "apology")} <= set(stage.faults)
+        a_busy_machine = {("loop_blocked", "resumed")}
+        assert set(stage.faults) - a_busy_machine == {("llm_error", "retry"), ("llm_failed", "apology")}
+        assert apologies(stage) == 3
         assert stage.payloads("call_ended")[0]["reason"] == "error"
 
 
