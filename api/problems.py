@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 from http import HTTPStatus
 from typing import Any, Final, Literal
@@ -13,7 +14,7 @@ from runtime.errors import ConfigRefused, NotFound, PatchbayError, Unreachable, 
 from runtime.store.row_access import RowsFault
 from runtime.workflow.faults import Fault
 
-__all__ = ["PROBLEM_TYPE", "Code", "Problem", "ProblemBody", "found", "of_error", "problems"]
+__all__ = ["PROBLEM_TYPE", "Code", "Problem", "ProblemBody", "conflicting", "found", "of_error", "problems"]
 
 Json = Any
 PROBLEM_TYPE: Final = "application/problem+json"
@@ -113,6 +114,17 @@ def found(rows: Sequence[dict[str, Json]], what: str, name: str) -> dict[str, Js
     if not rows:
         raise Problem(404, "not_found", f"There is no {what} '{name[:100]}', or it is not yours to see.")
     return rows[0]
+
+
+@contextmanager
+def conflicting(message: str, remedy: str) -> Iterator[None]:
+    """Have rows that stand in the way of a change told as the problem 409 in these words."""
+    try:
+        yield
+    except RowsFault as fault:
+        if fault.kind != "conflict":
+            raise
+        raise Problem(409, "conflict", message, remedy=remedy) from fault
 
 
 def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:

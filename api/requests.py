@@ -16,8 +16,9 @@ from starlette.requests import HTTPConnection
 from api.access import Caller, Principal
 from api.problems import Problem
 from api.services import Services
+from runtime.store.row_access import Condition, Order, Rows
 
-__all__ = ["CallerDep", "Page", "PageDep", "ServicesDep", "authenticated", "caller", "page_of", "services"]
+__all__ = ["CallerDep", "Page", "PageDep", "ServicesDep", "authenticated", "caller", "listed", "page_of", "services"]
 
 Json = Any
 
@@ -91,6 +92,20 @@ def _page(
 
 
 PageDep = Annotated[Page, Depends(_page)]
+
+
+async def listed(
+    rows: Rows,
+    page: Page,
+    table: str,
+    *,
+    where: Sequence[Condition],
+    order: Sequence[Order],
+    columns: Sequence[str] = (),
+) -> dict[str, Json]:
+    """Return a page of a table's rows as `{"items", "next"}`; `order` tells them all apart, in one direction."""
+    asked = await rows.select(table, columns=columns, where=where, order=order, after=page.after, limit=page.limit + 1)
+    return page_of(asked, page, [column for column, _ in order])
 
 
 def page_of(rows: Sequence[Mapping[str, Json]], page: Page, columns: Sequence[str]) -> dict[str, Json]:

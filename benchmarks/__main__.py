@@ -9,6 +9,8 @@ import os
 import platform
 import subprocess
 import sys
+import tempfile
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -34,17 +36,22 @@ _WHOLE: Final = frozenset({"all", "quick"})
 
 @dataclass(frozen=True, slots=True)
 class _Run:
-    """One run and what it brings. `left_out` could not be measured here, `failed` should have been."""
+    """One run and what it brings. `left_out` could not be measured here, `failed` should have been.
+
+    `home` is where the parts that run here have their database; `seconds` is how long each part took.
+    """
 
     quick: bool
+    home: Path = Path()
     found: Found = field(default_factory=Found)
     left_out: list[str] = field(default_factory=list)
     failed: list[str] = field(default_factory=list)
+    seconds: dict[str, float] = field(default_factory=dict)
 
     def part(self, name: str, work: Callable[[], None]) -> None:
         """Do a part; one that fails is named, and the others go on."""
         print(f"{name} …", file=sys.stderr)
-        before = set(self.found.rounds)
+        before, began = set(self.found.rounds), time.monotonic()
         try:
             work()
         except Skipped as fault:
@@ -52,6 +59,7 @@ class _Run:
         except (SideDied, text.Wrong, PatchbayError, RuntimeError, OSError, subprocess.SubprocessError) as fault:
             print(f"{name} failed: {fault}", file=sys.stderr)
             self.failed.append(f"{name} failed: {' '.join(str(fault).split())[:300]}")
+        self.seconds[name] = round(time.monotonic() - began, 1)
         new = {figure: row for figure, row in self.found.medians().items() if figure not in before}
         if new:
             print(table(new, self.found.spread()), file=sys.stderr)
@@ -59,13 +67,13 @@ class _Run:
 
 def _parts(run_: _Run, rounds: int | None) -> Mapping[str, Callable[[], None]]:
     """Return the parts by name, in the order of a whole run; each adds to what the run has found."""
-    quick, found, left_out = run_.quick, run_.found, run_.left_out
+    quick, found, home, left_out = run_.quick, run_.found, run_.home, run_.left_out
     few, many = rounds or 1, rounds or 5
     by_text, by_voice = (text.QUICK, voice.QUICK) if quick else (text.FULL, voice.FULL)
     own: dict[str, Callable[[], None]] = {
-        "text": lambda: asyncio.run(text.measure(found, by_text, left_out)),
-        "voice": lambda: asyncio.run(voice.measure(found, by_voice, left_out)),
-        "engine": lambda: asyncio.run(engine.measure(found, few if quick else many)),
+        "text": lambda: asyncio.run(text.measure(found, by_text, home, left_out)),
+        "voice": lambda: asyncio.run(voice.measure(found, by_voice, home, left_out)),
+        "engine": lambda: asyncio.run(engine.measure(found, few if quick else many, home)),
         "starting": lambda: asyncio.run(starting.measure(found, 1 if quick else 3, left_out)),
     }
     return own | {other.part: _other(run_, other) for other in OTHERS}
@@ -112,7 +120,7 @@ def _commit() -> str:
 def _write(run_: _Run) -> Path:
     now = datetime.now(UTC)
     beside = {"machine": _machine(run_), "at": now.isoformat(timespec="seconds")}
-    told = {"spread": run_.found.spread(), "left_out": run_.left_out, "failed": run_.failed}
+    told = {"spread": run_.found.spread(), "seconds": run_.seconds, "left_out": run_.left_out, "failed": run_.failed}
     path = _RESULTS / f"{now:%Y-%m-%d}{'-quick' if run_.quick else ''}.json"
     path.parent.mkdir(exist_ok=True)
     path.write_text(json.dumps(run_.found.medians() | told | beside, indent=2, ensure_ascii=False) + "\n")
@@ -121,8 +129,11 @@ def _write(run_: _Run) -> Path:
 
 
 def _whole(run_: _Run, rounds: int | None) -> None:
-    for name, work in _parts(run_, rounds).items():
-        run_.part(name, work)
+    try:
+        for name, work in _parts(run_, rounds).items():
+            run_.part(name, work)
+    except KeyboardInterrupt:
+        run_.failed.append(f"It was ended by hand, after {', '.join(run_.seconds) or 'nothing'}.")
     path = _write(run_)
     print(f"\nwritten to {path.relative_to(ROOT)} and {_PAGE.relative_to(ROOT)}")
 
@@ -142,15 +153,22 @@ def main() -> int:
     if options.part == "analytics":
         print(analytics.table(asyncio.run(analytics.measure())))
         return 0
-    run_ = _Run(quick=options.quick or options.part == "quick")
-    if options.part in _WHOLE:
-        _whole(run_, options.rounds)
-    else:
-        run_.part(options.part, _parts(run_, options.rounds)[options.part])
+    with tempfile.TemporaryDirectory() as home:
+        run_ = _Run(quick=options.quick or options.part == "quick", home=Path(home))
+        if options.part in _WHOLE:
+            _whole(run_, options.rounds)
+        else:
+            run_.part(options.part, _parts(run_, options.rounds)[options.part])
+    _tell(run_)
+    return 1 if run_.failed else 0
+
+
+def _tell(run_: _Run) -> None:
     print(table(run_.found.medians(), run_.found.spread()))
+    print(f"\nseconds: {', '.join(f'{name} {took:.0f}' for name, took in run_.seconds.items())}", end="")
+    print(f"; {sum(run_.seconds.values()):.0f} in all")
     for line in (*run_.left_out, *run_.failed):
         print(line)
-    return 1 if run_.failed else 0
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any, Final
 
-__all__ = ["Child", "child"]
+__all__ = ["Child", "child", "say", "words"]
 
 Json = Any
 
@@ -51,11 +51,22 @@ class Child:
             await self._process.wait()
 
 
+def say(what: Json) -> None:
+    """Answer, as such a process."""
+    print(json.dumps(what), flush=True)
+
+
+async def words() -> AsyncIterator[str]:
+    """Yield what such a process is told, until nothing more comes."""
+    while line := await asyncio.to_thread(sys.stdin.readline):
+        yield line.strip()
+
+
 @asynccontextmanager
-async def child(module: str, *words: str) -> AsyncIterator[Child]:
-    """Run `python -m MODULE WORDS…`; afterwards it is gone."""
+async def child(module: str, *told: str) -> AsyncIterator[Child]:
+    """Run `python -m MODULE TOLD…`; afterwards it is gone."""
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", module, *words, stdout=subprocess.PIPE, stdin=subprocess.PIPE
+        sys.executable, "-m", module, *told, stdout=subprocess.PIPE, stdin=subprocess.PIPE
     )
     try:
         yield Child(process)

@@ -8,7 +8,7 @@ import re
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Never
+from typing import Any, ClassVar, Never
 
 import numpy as np
 from livekit import rtc
@@ -16,7 +16,19 @@ from livekit.agents import LanguageCode, llm, stt, tts, utils
 from livekit.agents.types import DEFAULT_API_CONNECT_OPTIONS, NOT_GIVEN, APIConnectOptions, NotGivenOr
 from livekit.agents.voice import io
 
-__all__ = ["MOVE_BACK", "MOVE_ON", "ORDER", "PLAIN", "RATE", "TOPIC", "Ear", "ScriptedLLM", "ScriptedSTT", "SlowVoice"]
+__all__ = [
+    "MOVE_BACK",
+    "MOVE_ON",
+    "ORDER",
+    "PLAIN",
+    "RATE",
+    "TOPIC",
+    "Ear",
+    "ScriptedLLM",
+    "ScriptedSTT",
+    "SlowVoice",
+    "StreamingSTT",
+]
 
 Json = Any
 
@@ -84,11 +96,8 @@ class ScriptedLLM(llm.LLM[Any]):
         chat_ctx: llm.ChatContext,
         tools: list[llm.Tool] | None = None,
         conn_options: APIConnectOptions = DEFAULT_API_CONNECT_OPTIONS,
-        parallel_tool_calls: NotGivenOr[bool] = NOT_GIVEN,
-        tool_choice: NotGivenOr[llm.ToolChoice] = NOT_GIVEN,
-        extra_kwargs: NotGivenOr[dict[str, Any]] = NOT_GIVEN,
+        **_options: Any,
     ) -> llm.LLMStream:
-        del parallel_tool_calls, tool_choice, extra_kwargs
         self.completions += 1
         return _ScriptedStream(self, chat_ctx=chat_ctx, tools=tools or [], conn_options=conn_options)
 
@@ -120,12 +129,12 @@ class _ScriptedStream(llm.LLMStream):
 
 
 class SlowVoice(tts.TTS[Never]):
-    """Says anything in `spoken_s` seconds of silence, whose first sample comes `delay_s` seconds after the text."""
+    """Says anything in `spoken_s` seconds of silence, or as `sound`, whose first sample comes `delay_s` seconds after the text."""
 
-    def __init__(self, delay_s: float, spoken_s: float = _SPOKEN_S) -> None:
+    def __init__(self, delay_s: float, spoken_s: float = _SPOKEN_S, sound: bytes | None = None) -> None:
         super().__init__(capabilities=tts.TTSCapabilities(streaming=False), sample_rate=RATE, num_channels=1)
         self.delay_s = delay_s
-        self.sound = np.zeros(int(RATE * spoken_s), dtype=np.int16).tobytes()
+        self.sound = sound or np.zeros(int(RATE * spoken_s), dtype=np.int16).tobytes()
 
     def synthesize(
         self, text: str, *, conn_options: APIConnectOptions = DEFAULT_API_CONNECT_OPTIONS
@@ -137,32 +146,25 @@ class _SlowSpeech(tts.ChunkedStream):
     async def _run(self, output_emitter: tts.AudioEmitter) -> None:
         owner = self._tts
         assert isinstance(owner, SlowVoice)
-        output_emitter.initialize(
-            request_id=utils.shortuuid(), sample_rate=RATE, num_channels=1, mime_type="audio/pcm", frame_size_ms=20
-        )
+        output_emitter.initialize(request_id=utils.shortuuid(), sample_rate=RATE, num_channels=1, mime_type="audio/pcm")
         await asyncio.sleep(owner.delay_s)
         output_emitter.push(owner.sound)
         output_emitter.flush()
 
 
-class ScriptedSTT(stt.STT[Never]):
-    """Hears what `hear` is given, as one final transcript and the end of the caller's turn."""
+class StreamingSTT(stt.STT[Never]):
+    """Hears by streams of the kind `listening`, and by nothing else."""
+
+    listening: ClassVar[type[stt.RecognizeStream]]
 
     def __init__(self) -> None:
         super().__init__(capabilities=stt.STTCapabilities(streaming=True, interim_results=False))
-        self.said: asyncio.Queue[str] = asyncio.Queue()
-
-    def hear(self, text: str) -> None:
-        self.said.put_nowait(text)
 
     def stream(
-        self,
-        *,
-        language: NotGivenOr[str] = NOT_GIVEN,
-        conn_options: APIConnectOptions = DEFAULT_API_CONNECT_OPTIONS,
+        self, *, language: NotGivenOr[str] = NOT_GIVEN, conn_options: APIConnectOptions = DEFAULT_API_CONNECT_OPTIONS
     ) -> stt.RecognizeStream:
         del language
-        return _ScriptedListening(stt=self, conn_options=conn_options)
+        return self.listening(stt=self, conn_options=conn_options)
 
     async def _recognize_impl(
         self, buffer: utils.AudioBuffer, *, language: NotGivenOr[str] = NOT_GIVEN, conn_options: APIConnectOptions
@@ -183,6 +185,19 @@ class _ScriptedListening(stt.RecognizeStream):
                 (stt.SpeechEventType.END_OF_SPEECH, []),
             ):
                 self._event_ch.send_nowait(stt.SpeechEvent(type=kind, alternatives=alternatives))
+
+
+class ScriptedSTT(StreamingSTT):
+    """Hears what `hear` is given, as one final transcript and the end of the caller's turn."""
+
+    listening = _ScriptedListening
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.said: asyncio.Queue[str] = asyncio.Queue()
+
+    def hear(self, text: str) -> None:
+        self.said.put_nowait(text)
 
 
 class Ear(io.TextOutput):

@@ -16,30 +16,21 @@ import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, contextmanager
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final, cast
+from typing import Final
 from unittest.mock import patch
-from uuid import uuid4
 
-import httpx
-from livekit.agents import llm, stt, vad
-
+from benchmarks.calls import Given, open_calls
 from benchmarks.fakes import MOVE_ON, RATE, Ear, ScriptedLLM, ScriptedSTT
-from benchmarks.sides import REGISTRY, workflow
-from runtime.session.call_session import SystemClock
-from runtime.session.event_log import EventLog
-from runtime.session.ports import CallRow, RunnerOrder
+from benchmarks.sides import workflow
 from runtime.store.memory import MemoryStore
 from runtime.voice.audio import PcmInput, PcmOutput
-from runtime.voice.live_call import CallPlan, LiveCall, open_call
-from runtime.voice.pipeline import Providers, warm
+from runtime.voice.live_call import LiveCall, open_call
+from runtime.voice.pipeline import warm
 from runtime.voice.speech_files import SpeechFiles
 from runtime.voice.spoken import SpokenCache
 from runtime.workflow.config import WorkflowConfig
-from runtime.workflow.graph import Agent, Workflow, compile_workflow
-from tools.runner import Runner
-from tools.services import Services
+from runtime.workflow.graph import Workflow, compile_workflow
 from worker.tuning import tune
 
 __all__ = ["measure"]
@@ -96,36 +87,18 @@ def _process(url: str, folder: str, ways: Sequence[str]) -> dict[str, float]:
 # ------------------------------------------------------------ in a process of its own
 
 
-class _Providers(Providers):
-    """A model and a recogniser that answer at once, and the voices of the config."""
-
-    def __init__(self, spoken: SpokenCache) -> None:
-        super().__init__(stored=False, spoken=spoken)
-        self.mind, self.ears = ScriptedLLM(), ScriptedSTT()
-
-    def llm(self, agent: Agent) -> llm.LLM[Any]:
-        del agent
-        return self.mind
-
-    def stt(self, agent: Agent) -> stt.STT[Any]:
-        del agent
-        return self.ears
-
-    def vad(self, agent: Agent) -> vad.VAD:
-        del agent
-        return cast("vad.VAD", None)  # the scripted recogniser tells the end of the turn
-
-
 async def _call(url: str, folder: Path, *, cache: bool, warming: bool) -> dict[str, float]:
     """Take one call: from its arrival over the greeting to the next agent's."""
     warm()
     tune()
     files = SpeechFiles(folder / "speech", _BYTES) if cache else None
-    providers = _Providers(SpokenCache(files=files))
+    model, listener, spoken = ScriptedLLM(), ScriptedSTT(), SpokenCache(files=files)
+    providers = Given(model, listener, None, detects=False, stored=False, spoken=spoken)
     async with AsyncExitStack() as stack:
         if not warming:
             stack.enter_context(patch("runtime.voice.warming.likely", lambda *_: iter(())))
-        live = await stack.enter_async_context(open_call(await _plan(stack, folder, url, providers), text=False))
+        calls = await stack.enter_async_context(open_calls(MemoryStore(), folder / "events"))
+        live = await stack.enter_async_context(open_call(calls.plan(_workflow(url), providers), text=False))
         ear = Ear()
         arrived = time.perf_counter()
         await live.start()
@@ -135,8 +108,8 @@ async def _call(url: str, folder: Path, *, cache: bool, warming: bool) -> dict[s
         await live.begin()
         heard = await ear.sound()
         await live.line.wait_idle()
-        handoff = await _moved(live, providers, ear)
-        await providers.spoken.saved()
+        handoff = await _moved(live, (model, listener), ear)
+        await spoken.saved()
     return {
         "first_audio_ms": 1e3 * (heard - arrived),
         "after_answer_ms": 1e3 * (heard - answered),
@@ -144,34 +117,14 @@ async def _call(url: str, folder: Path, *, cache: bool, warming: bool) -> dict[s
     }
 
 
-async def _moved(live: LiveCall, providers: _Providers, ear: Ear) -> float:
+async def _moved(live: LiveCall, providers: tuple[ScriptedLLM, ScriptedSTT], ear: Ear) -> float:
     """Return seconds from the model's call of the path to the first sound of the agent that it leads to."""
+    model, listener = providers
     ear.listen()
-    providers.ears.hear(MOVE_ON)
-    seconds = await ear.sound() - providers.mind.called_at
+    listener.hear(MOVE_ON)
+    seconds = await ear.sound() - model.called_at
     await live.line.wait_idle()
     return seconds
-
-
-async def _plan(stack: AsyncExitStack, folder: Path, url: str, providers: _Providers) -> CallPlan:
-    store, flow = MemoryStore(), _workflow(url)
-    organization = await store.ensure_organization("benchmark")
-    log = await EventLog.open(folder / "events", store)
-    stack.push_async_callback(log.aclose)
-    http = await stack.enter_async_context(httpx.AsyncClient())
-    row = CallRow(
-        str(uuid4()), organization.id, None, "voice_test", "inbound", is_test=True, started_at=datetime.now(UTC)
-    )
-    return CallPlan(
-        workflow=flow,
-        log=log.open_call(row),
-        clock=SystemClock(),
-        tools=Runner(REGISTRY, Services(http), RunnerOrder(organization.id, flow)),
-        providers=providers,
-        encrypt=str,
-        runtime_version="benchmark",
-        goodbye_s=0.0,
-    )
 
 
 def _workflow(url: str) -> Workflow:

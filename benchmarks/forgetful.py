@@ -12,7 +12,9 @@ __all__ = ["ForgetfulStore"]
 
 
 class ForgetfulStore(MemoryStore):
-    """Takes calls and their events, and drops them."""
+    """Takes calls and their events, and drops them; `ended` counts the calls that were brought to their end."""
+
+    ended = 0
 
     async def open_call(self, row: CallRow) -> None:
         del row
@@ -25,4 +27,5 @@ class ForgetfulStore(MemoryStore):
 
     async def close_call(self, row: CallRow) -> bool:
         del row
+        self.ended += 1
         return True

@@ -14,9 +14,10 @@ import yaml
 
 from runtime.conversation import events as ev
 from runtime.conversation import prompts
+from runtime.conversation.folding import fold
 from runtime.conversation.interpreter import advance
 from runtime.conversation.scene import Scene
-from runtime.conversation.state import CallState, fold
+from runtime.conversation.state import CallState
 from runtime.session.ports import EventRow
 from runtime.session.records import decode, encode
 from runtime.store import rows

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any, Literal, cast
 
-from livekit.agents import NOT_GIVEN, AgentSession, RunContext, SpeechCreatedEvent, TurnHandlingOptions, llm
+from livekit.agents import NOT_GIVEN, AgentSession, RunContext, TurnHandlingOptions, llm
 from livekit.agents.llm import function_tool
-from livekit.agents.voice import Agent, SpeechHandle
+from livekit.agents.voice import Agent
 
 from benchmarks.fakes import RATE, Ear, ScriptedLLM, ScriptedSTT, SlowVoice
+from benchmarks.peers.speeches import Speeches
 from benchmarks.sides import FOUND, GREETINGS, Talk, order_schema, workflow
 from runtime.voice.audio import PcmInput, PcmOutput
 from runtime.voice.pipeline import turn_options
@@ -91,7 +91,6 @@ class LiveKitTalk:
         self._spoken = voice is not None
         self._flow = flow
         self._listener = ScriptedSTT()
-        self._speeches: set[SpeechHandle] = set()
         options = turn_options(flow.entry) if voice else {"turn_detection": None}
         self.session: AgentSession[None] = AgentSession(
             llm=self.llm,
@@ -103,7 +102,7 @@ class LiveKitTalk:
             aec_warmup_duration=None,
             session_close_transcript_timeout=0.2,
         )
-        self.session.on("speech_created", self._created)
+        self._speeches = Speeches(self.session)
 
     async def begin(self) -> None:
         self.session.output.transcription = self.ear
@@ -111,7 +110,7 @@ class LiveKitTalk:
             self.session.input.audio = PcmInput()
             self.session.output.audio = PcmOutput(self.ear.on_frame, rate=RATE)
         await self.session.start(BareAgent(self._flow, "desk", self), record=False)
-        await self._quiet()
+        await self._speeches.over()
 
     async def turn(self, text: str) -> None:
         self.ear.listen()
@@ -120,7 +119,7 @@ class LiveKitTalk:
             await self.ear.sound()
         else:
             self.session.generate_reply(user_input=text)
-        await self._quiet()
+        await self._speeches.over()
 
     async def settle(self) -> None:
         """Nothing is stored here, so nothing is waited for."""
@@ -128,16 +127,7 @@ class LiveKitTalk:
     async def handed_over(self) -> None:
         """Wait until the agent that was handed the call has spoken; beyond the handoff's own speech it is a task apart."""
         await self.ear.text()
-        await self._quiet()
-
-    async def _quiet(self) -> None:
-        await asyncio.sleep(0)
-        while self._speeches:
-            await next(iter(self._speeches)).wait_for_playout()
-
-    def _created(self, event: SpeechCreatedEvent) -> None:
-        self._speeches.add(event.speech_handle)
-        event.speech_handle.add_done_callback(self._speeches.discard)
+        await self._speeches.over()
 
 
 class LiveKit:

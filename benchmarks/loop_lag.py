@@ -11,36 +11,24 @@ import argparse
 import asyncio
 import gc
 import statistics
-import tempfile
 import time
-from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any, Final
-from uuid import uuid4
 
-import httpx
 import numpy as np
 from cryptography.fernet import Fernet
-from livekit.agents import vad
 
-from benchmarks.fakes import MOVE_BACK, MOVE_ON, ORDER, PLAIN, RATE, TOPIC, ScriptedLLM
+from benchmarks.calls import Calls, Given, call_row, open_calls
+from benchmarks.fakes import MOVE_BACK, MOVE_ON, ORDER, PLAIN, RATE, TOPIC, ScriptedLLM, ScriptedSTT, SlowVoice
 from benchmarks.forgetful import ForgetfulStore
-from benchmarks.patchbay_side import Scripted
-from benchmarks.sides import REGISTRY, workflow
+from benchmarks.sides import workflow
 from runtime.logging import configure_logging
-from runtime.session.call_session import SystemClock
-from runtime.session.event_log import EventLog
-from runtime.session.ports import CallRow, RunnerOrder
 from runtime.tasks import cancel_and_wait, spawn
 from runtime.voice.audio import PcmInput, PcmOutput, frame_of
-from runtime.voice.live_call import CallPlan, LiveCall, open_call
-from runtime.voice.pipeline import Providers
-from runtime.workflow.graph import Agent, Workflow
-from tools.runner import Runner
-from tools.services import Services
+from runtime.voice.live_call import CallPlan, open_call
+from runtime.workflow.graph import Workflow
 from worker.observing.loop_lag import LoopMonitor, watched_loop
 from worker.tuning import tune
 
@@ -53,13 +41,6 @@ _IN_RATE: Final = 16000
 _FRAME_S: Final = 0.05
 _TURN_S: Final = 4.0
 _SAYINGS: Final = (PLAIN, ORDER, TOPIC, MOVE_ON, ORDER, MOVE_BACK)
-
-
-class Listening(Scripted):
-    """The scripted models, and the detector that calls have."""
-
-    def vad(self, agent: Agent) -> vad.VAD:
-        return Providers.vad(self, agent)
 
 
 @dataclass(slots=True)
@@ -92,17 +73,11 @@ def measure(calls: int = CALLS, seconds: float = SECONDS) -> dict[str, float]:
 
 async def _measured(calls: int, seconds: float) -> Kept:
     flow, key = workflow(), Fernet(Fernet.generate_key())
-    with tempfile.TemporaryDirectory() as folder:
-        store = ForgetfulStore()
-        organization = await store.ensure_organization("benchmark")
-        log = await EventLog.open(Path(folder), store)
-        async with httpx.AsyncClient() as http:
-            callers = [_Caller(number, log, organization.id, flow, key, Services(http)) for number in range(calls)]
-            await callers[0].run(2.0)  # what is imported and made at first use
-            tune()
-            kept = await _while_they_talk(callers, seconds)
-        await log.aclose()
-    return kept
+    async with open_calls(ForgetfulStore()) as held:
+        callers = [_Caller(number, held, flow, key) for number in range(calls)]
+        await callers[0].run(2.0)  # what is imported and made at first use
+        tune()
+        return await _while_they_talk(callers, seconds)
 
 
 async def _while_they_talk(callers: Sequence[_Caller], seconds: float) -> Kept:
@@ -159,15 +134,11 @@ def _name(handle: Any) -> str:
 class _Caller:
     """One caller: noise for half of the time, silence for the other, and a turn every four seconds."""
 
-    def __init__(
-        self, number: int, log: EventLog, organization_id: str, flow: Workflow, key: Fernet, services: Services
-    ) -> None:
+    def __init__(self, number: int, calls: Calls, flow: Workflow, key: Fernet) -> None:
         self.number = number
-        self._log = log
-        self._organization_id = organization_id
+        self._calls = calls
         self._flow = flow
         self._key = key
-        self._services = services
         noise = np.random.default_rng(number).normal(0, 2000, int(_IN_RATE * _FRAME_S))
         self._loud = frame_of(noise.astype(np.int16), _IN_RATE)
         self._quiet = frame_of(np.zeros(int(_IN_RATE * _FRAME_S), dtype=np.int16), _IN_RATE)
@@ -176,12 +147,12 @@ class _Caller:
         """Call, talk and hang up."""
         until = time.monotonic() + seconds
         await asyncio.sleep(self.number * 0.05)
-        providers = Listening(ScriptedLLM(), 0.0)
-        async with self._opened(providers) as live:
+        listener = ScriptedSTT()
+        async with open_call(self._plan(listener), text=False) as live:
             ear = PcmInput(rate=_IN_RATE)
             live.connect(ear, PcmOutput(lambda _frame, _at: None, rate=RATE))
             await live.begin()
-            talking = spawn(self._talk(providers), name="sayings")
+            talking = spawn(self._talk(listener), name="sayings")
             await self._sound(ear, until)
             await cancel_and_wait(talking)
 
@@ -192,37 +163,19 @@ class _Caller:
             due = max(due + _FRAME_S, now - 1.0)
             await asyncio.sleep(max(0.0, due - time.monotonic()))
 
-    async def _talk(self, providers: Scripted) -> None:
+    async def _talk(self, listener: ScriptedSTT) -> None:
         await asyncio.sleep(self.number % 7 / 7 * _TURN_S)
         while True:
             for saying in _SAYINGS:
-                providers.listener.hear(saying)
+                listener.hear(saying)
                 await asyncio.sleep(_TURN_S)
 
-    @asynccontextmanager
-    async def _opened(self, providers: Scripted) -> AsyncIterator[LiveCall]:
-        row = CallRow(
-            str(uuid4()),
-            self._organization_id,
-            None,
-            "voice_test",
-            "inbound",
-            is_test=True,
-            started_at=datetime.now(UTC),
-            worker_id="benchmark",
+    def _plan(self, listener: ScriptedSTT) -> CallPlan:
+        row = call_row(self._calls.organization_id, worker_id="benchmark")
+        providers = Given(ScriptedLLM(), listener, SlowVoice(0.0))
+        return self._calls.plan(
+            self._flow, providers, row, encrypt=lambda text: self._key.encrypt(text.encode()).decode()
         )
-        plan = CallPlan(
-            workflow=self._flow,
-            log=self._log.open_call(row),
-            clock=SystemClock(),
-            tools=Runner(REGISTRY, self._services, RunnerOrder(self._organization_id, self._flow)),
-            providers=providers,
-            encrypt=lambda text: self._key.encrypt(text.encode()).decode(),
-            runtime_version="benchmark",
-            goodbye_s=0.0,
-        )
-        async with open_call(plan, text=False) as live:
-            yield live
 
 
 def main() -> None:

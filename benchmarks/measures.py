@@ -12,7 +12,7 @@ from benchmarks.fakes import MOVE_BACK, MOVE_ON, ORDER, PLAIN, TOPIC
 from benchmarks.livekit_side import LiveKitTalk
 from benchmarks.sides import Side, Talk
 
-__all__ = ["FIRST_SAMPLE_S", "FIRST_TOKEN_S", "first_sounds", "handoffs", "text_turns"]
+__all__ = ["FIRST_SAMPLE_S", "FIRST_TOKEN_S", "Numbers", "first_sounds", "handoffs", "text_turns"]
 
 FIRST_TOKEN_S = 0.6
 FIRST_SAMPLE_S = 0.15

@@ -32,7 +32,7 @@ _REQUESTS: Final = 10
 _ONCE: Final = APIConnectOptions(max_retry=0, timeout=10.0)
 
 
-def measure(rounds: int = 7) -> dict[str, float]:
+def measure(rounds: int = 5) -> dict[str, float]:
     """Return by history and side the milliseconds of CPU a request, the medians of `rounds` that take turns.
 
     A request has 6 tools and is answered in 28 words, each of which arrives alone, and its usage. The server is a process

@@ -29,7 +29,7 @@ class Skipped(Exception):
 class Other:
     """One of them: its module, how it is shortened for a quick run (None: it is left out then), and what it needs.
 
-    `called` is the name of the part where it is not the module's. Its numbers are called `figure.side`; those of Patchbay alone just `figure`.
+    `called` is the name of the part where it is not the module's. `here`: it times nothing, and needs no process of its own. Its numbers are called `figure.side`; those of Patchbay alone just `figure`.
     """
 
     module: str
@@ -37,6 +37,7 @@ class Other:
     needs_livekit: bool = False
     timeout_s: float = 900.0
     called: str = ""
+    here: bool = False
 
     @property
     def part(self) -> str:
@@ -44,16 +45,16 @@ class Other:
 
 
 OTHERS: Final = (
-    Other("model_client", {"rounds": 3}),
-    Other("prefix"),
     Other("events", {"rounds": 1, "events": 20_000, "busy_s": 3.0}),
-    Other("loop_lag", {"calls": 50, "seconds": 8.0}),
-    Other("response", {"turns": 3, "rounds": 1}),
-    Other("voice_cost", None),
-    Other("first_audio", {"rounds": 1}),
-    Other("memory", None, timeout_s=1200.0),
-    Other("phone_line", {"rounds": 1, "seconds": 6.0}, called="phone"),
     Other("rooms", None, needs_livekit=True),
+    Other("memory", None, timeout_s=1200.0),
+    Other("phone_line", {"rounds": 1, "seconds": 6.0, "runs": ["converse"]}, called="phone"),
+    Other("loop_lag", {"calls": 50, "seconds": 6.0}),
+    Other("response", {"turns": 2, "rounds": 1}),
+    Other("first_audio", None),
+    Other("model_client", {"rounds": 2}),
+    Other("prefix", here=True),
+    Other("voice_cost", None),
 )
 
 
@@ -66,7 +67,10 @@ def run(other: Other, *, quick: bool = False) -> dict[str, float]:
         raise Skipped("it takes too long for a quick run")
     if other.needs_livekit and server_binary() is None:
         raise Skipped("there is no livekit-server; run `make livekit`")
-    words = [sys.executable, "-m", "benchmarks.others", name, json.dumps(other.quick if quick else {})]
+    asked = other.quick if quick and other.quick else {}
+    if other.here:
+        return _measured(name, asked)
+    words = [sys.executable, "-m", "benchmarks.others", name, json.dumps(asked)]
     done = subprocess.run(words, check=False, capture_output=True, text=True, cwd=ROOT, timeout=other.timeout_s)
     if done.returncode:
         raise RuntimeError((done.stderr.strip().splitlines() or ["it said nothing"])[-1])
@@ -77,7 +81,7 @@ def run(other: Other, *, quick: bool = False) -> dict[str, float]:
 def _measured(name: str, asked: Mapping[str, Json]) -> dict[str, float]:
     measure = importlib.import_module(name).measure
     given = measure(**{key: value for key, value in asked.items() if key in inspect.signature(measure).parameters})
-    return dict(asyncio.run(given) if inspect.isawaitable(given) else given)
+    return dict(asyncio.run(given) if inspect.iscoroutine(given) else given)
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ __all__ = ["ratios", "results_page"]
 
 Json = Any
 
-_BESIDE: Final = frozenset({"at", "failed", "left_out", "machine", "spread"})
+_BESIDE: Final = frozenset({"at", "failed", "left_out", "machine", "seconds", "spread"})
 _SIDES: Final = {
     "patchbay": "Patchbay, events on and stored in Postgres",
     "livekit": "livekit-agents as shipped: its openai plugin, decorated functions, the collector of Python",
@@ -31,6 +31,8 @@ To LiveKit:
 - Its agents open by asking the model, as its examples do. A fixed text in `on_enter` would save it a completion, as it would all others.
 - With decorated functions and an SDK client it is what its documentation shows, and what nobody has to leave it at:
   `livekit_tuned` is the same framework in our hands.
+- By voice its sessions get the caller's frames of 20 ms as they come. Patchbay's get them as its own lines hand them on: put together
+  to the 32 ms that the detector listens to at a time.
 
 To pipecat:
 - Its defaults load a model for the end of turns for each conversation; by text it was told that turns end elsewhere, which
@@ -55,6 +57,7 @@ def results_page(results: Mapping[str, Json]) -> str:
         + "\n".join(_compared(figures, results.get("spread", {}), sides)),
         "## Patchbay alone, and beside others\n\n" + "\n".join(_rest(figures, sides)),
         "## Unfair, and to whom\n\n" + _UNFAIR,
+        "## How long it took\n\n" + _took(results.get("seconds", {})),
         "## Left out\n\n" + _listed([*results.get("left_out", ()), *results.get("failed", ())]),
     ]
     return "\n\n".join(parts) + "\n"
@@ -116,6 +119,11 @@ def _rest(figures: Mapping[str, Mapping[str, float]], sides: Sequence[str]) -> I
             + ", ".join(f"{'' if alone else f'{side} '}{number:,.4g}" for side, number in row.items())
             + " |"
         )
+
+
+def _took(seconds: Mapping[str, float]) -> str:
+    told = ", ".join(f"{part} {took:.0f}" for part, took in seconds.items())
+    return f"Seconds by part: {told}; {sum(seconds.values()):.0f} in all." if seconds else "Nobody noted it."
 
 
 def _listed(lines: Sequence[str]) -> str:

@@ -6,14 +6,12 @@ import asyncio
 import sys
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, ClassVar
-from uuid import uuid4
 
-import httpx
 from cryptography.fernet import Fernet
 
+from benchmarks.calls import call_row, open_calls
 from benchmarks.peers.script import AGENTS, TOOLS, TOPIC, Agent
 from benchmarks.peers.serving import serve, text_orders
 from patchbay import Tool, ToolConfig, ToolContext
@@ -22,8 +20,7 @@ from runtime.harness.chat import ChatCaller
 from runtime.harness.script import Say
 from runtime.logging import configure_logging
 from runtime.session.call_session import SystemClock
-from runtime.session.event_log import EventLog
-from runtime.session.ports import CallRow, EventRow, RunnerOrder, Store
+from runtime.session.ports import EventRow, RunnerOrder
 from runtime.store.postgres import PostgresStore
 from runtime.store.secrets import Keyring
 from runtime.voice.composing import Ordered, Workshop
@@ -32,7 +29,6 @@ from runtime.workflow.config import WorkflowConfig
 from runtime.workflow.graph import Workflow, compile_workflow
 from tools.registry import Registry
 from tools.runner import Runner
-from tools.services import Services
 
 __all__ = ["PatchbaySide", "open_workshop", "script_workflow"]
 
@@ -106,18 +102,19 @@ def _agent(agent: Agent) -> dict[str, Json]:
 
 
 @asynccontextmanager
-async def open_workshop(store: Store, folder: Path) -> AsyncIterator[Workshop]:
-    """Yield what calls share: a log in `folder` whose events go to `store`, secrets that are encrypted, the script's tools."""
+async def open_workshop(dsn: str, folder: Path) -> AsyncIterator[tuple[Workshop, str]]:
+    """Yield what calls share and their organization: a log in `folder` whose events go to Postgres, the script's tools."""
     async with AsyncExitStack() as stack:
-        log = await EventLog.open(folder, store)
-        stack.push_async_callback(log.aclose)
-        services = Services(await stack.enter_async_context(httpx.AsyncClient()))
+        store = PostgresStore(dsn)
+        stack.push_async_callback(store.aclose)
+        calls = await stack.enter_async_context(open_calls(store, folder))
 
         def runner(order: RunnerOrder) -> Runner:
-            return Runner(_REGISTRY, services, order)
+            return Runner(_REGISTRY, calls.services, order)
 
         keyring = Keyring([Fernet.generate_key().decode()])
-        yield Workshop(log, keyring.encrypt, keyring.decrypt, runner, nothing_private, "benchmark")
+        workshop = Workshop(calls.log, keyring.encrypt, keyring.decrypt, runner, nothing_private, "benchmark")
+        yield workshop, calls.organization_id
 
 
 class PatchbayTalk:
@@ -168,7 +165,7 @@ class PatchbaySide:
     async def open(self) -> PatchbayTalk:
         clock = SystemClock()
         # As a file run by hand: its server is not guarded, and neither is OpenAI's own in a stored version.
-        ordered = Ordered(self._workflow, self._row(), clock, stored=False)
+        ordered = Ordered(self._workflow, call_row(self._organization_id, "chat_test"), clock, stored=False)
         async with AsyncExitStack() as stack:
             live = await stack.enter_async_context(open_call(self._workshop.plan(ordered), text=True))
             talk = PatchbayTalk(live, clock, stack.pop_all())
@@ -179,27 +176,11 @@ class PatchbaySide:
         """Wait until every event is in the database."""
         await self._workshop.log.flush()
 
-    def _row(self) -> CallRow:
-        return CallRow(
-            id=str(uuid4()),
-            organization_id=self._organization_id,
-            workflow_version_id=None,
-            channel="chat_test",
-            direction="inbound",
-            is_test=True,
-            started_at=datetime.now(UTC),
-        )
-
 
 async def _main(url: str, dsn: str, folder: Path) -> None:
     configure_logging("warning", "console")
-    store = PostgresStore(dsn)
-    try:
-        organization = await store.ensure_organization("benchmark")
-        async with open_workshop(store, folder) as workshop:
-            await serve(text_orders(PatchbaySide(workshop, script_workflow(url), organization.id)))
-    finally:
-        await store.aclose()
+    async with open_workshop(dsn, folder) as (workshop, organization_id):
+        await serve(text_orders(PatchbaySide(workshop, script_workflow(url), organization_id)))
 
 
 if __name__ == "__main__":

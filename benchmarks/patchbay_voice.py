@@ -7,59 +7,36 @@ import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
-from uuid import uuid4
 
-from livekit.agents import llm, stt, tts
-
-from benchmarks.fakes import ScriptedLLM, ScriptedSTT, SlowVoice
+from benchmarks.calls import Given, call_row
+from benchmarks.fakes import ScriptedLLM, SlowVoice
 from benchmarks.patchbay_text import open_workshop, script_workflow
 from benchmarks.peers.serving import serve
+from benchmarks.peers.sound import IN_RATE
 from benchmarks.peers.voice_calls import SPOKEN_S, Call, OpenCall, frames_of, voice_orders
 from runtime.logging import configure_logging
 from runtime.session.call_session import SystemClock
-from runtime.session.ports import CallRow
-from runtime.store.postgres import PostgresStore
+from runtime.voice.audio import PcmInput
 from runtime.voice.composing import Ordered, Workshop
 from runtime.voice.live_call import open_call
-from runtime.voice.pipeline import Providers
-from runtime.workflow.graph import Agent, Workflow
+from runtime.voice.vad import WINDOW_S
+from runtime.workflow.graph import Workflow
 from worker.tuning import tune
-
-
-class Instant(Providers):
-    """Models that answer at once in the place of those that are named; the detector is the one that calls have."""
-
-    def __init__(self, listener: ScriptedSTT) -> None:
-        super().__init__()
-        self._listener = listener
-        self._model = ScriptedLLM()
-        self._voice = SlowVoice(0.0, SPOKEN_S)
-
-    def llm(self, agent: Agent) -> llm.LLM[Any]:
-        del agent
-        return self._model
-
-    def stt(self, agent: Agent) -> stt.STT[Any]:
-        del agent
-        return self._listener
-
-    def tts(self, agent: Agent) -> tts.TTS[Any]:
-        del agent
-        return self._voice
 
 
 def _opening(workshop: Workshop, workflow: Workflow, organization_id: str) -> OpenCall:
     @asynccontextmanager
     async def opened(call: Call) -> AsyncIterator[None]:
         clock = SystemClock()
-        ordered = Ordered(workflow, _row(organization_id), clock, stored=False)
-        plan = replace(workshop.plan(ordered, Instant(call.listener)), goodbye_s=0.0)
+        ordered = Ordered(workflow, call_row(organization_id), clock, stored=False)
+        providers = Given(ScriptedLLM(), call.listener, SlowVoice(0.0, SPOKEN_S))
+        plan = replace(workshop.plan(ordered, providers), goodbye_s=0.0)
         async with open_call(plan, text=False) as live:
             call.watch(live.session)
-            live.connect(call.ears, call.mouth)
+            ears = PcmInput(rate=IN_RATE, gather_s=WINDOW_S)  # as the runtime's own lines do
+            call.push = lambda frame: ears.push(bytes(frame.data))
+            live.connect(ears, call.mouth)
             await live.begin()
             yield
             live.stop("caller_hangup")
@@ -67,28 +44,11 @@ def _opening(workshop: Workshop, workflow: Workflow, organization_id: str) -> Op
     return opened
 
 
-def _row(organization_id: str) -> CallRow:
-    return CallRow(
-        id=str(uuid4()),
-        organization_id=organization_id,
-        workflow_version_id=None,
-        channel="voice_test",
-        direction="inbound",
-        is_test=True,
-        started_at=datetime.now(UTC),
-    )
-
-
 async def _main(wav: Path, dsn: str, folder: Path) -> None:
     configure_logging("warning", "console")
-    store = PostgresStore(dsn)
-    try:
-        organization = await store.ensure_organization("benchmark")
-        async with open_workshop(store, folder) as workshop:
-            opening = _opening(workshop, script_workflow(None), organization.id)
-            await serve(voice_orders(opening, frames_of(wav), tune))
-    finally:
-        await store.aclose()
+    async with open_workshop(dsn, folder) as (workshop, organization_id):
+        opening = _opening(workshop, script_workflow(None), organization_id)
+        await serve(voice_orders(opening, frames_of(wav), tune))
 
 
 if __name__ == "__main__":

@@ -3,44 +3,28 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import sys
-import tempfile
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from contextlib import AsyncExitStack
-from pathlib import Path
 from typing import Any, Final
 
-import httpx
 import numpy as np
 
+from benchmarks.children import say, words
 from benchmarks.meter import Meter
-from benchmarks.talk import Talks, caller_speech
+from benchmarks.talk import Talks, caller_speech, open_talks
 from runtime.logging import configure_logging
-from runtime.session.event_log import EventLog
 from runtime.store.memory import MemoryStore
 from runtime.tasks import spawn
 from runtime.voice.audio import PcmInput, PcmOutput, frame_of
-from runtime.voice.pipeline import warm
 from tests.fakes.raw_caller import raw_caller
 from tests.fakes.sip_caller import RATE, tone
-from tools.services import Services
 from worker.phone.leg import SipLeg
 from worker.phone.line import LineConfig, open_line
-from worker.tuning import tune
 
 Json = Any
 Answer = Callable[[SipLeg], Any]
-
-
-def _say(what: Json) -> None:
-    print(json.dumps(what), flush=True)
-
-
-async def _words() -> AsyncIterator[str]:
-    while line := await asyncio.to_thread(sys.stdin.readline):
-        yield line.strip()
 
 
 # ---------------------------------------------------------------- workers
@@ -57,10 +41,10 @@ class _Talker:
         pass
 
     async def _talk(self, sink: PcmOutput) -> None:
-        words = frame_of(tone(440, 0.1), RATE)
+        sound = frame_of(tone(440, 0.1), RATE)
         while True:
             for _ in range(20):
-                await sink.capture_frame(words)
+                await sink.capture_frame(sound)
             sink.flush()
             await sink.wait_for_playout()
 
@@ -80,12 +64,7 @@ class _Turns:
         self.turns += 1
 
     async def converse(self, leg: SipLeg) -> None:
-        async with self._talks.open(self.add) as live:
-            await leg.answer()
-            await leg.connect(live)
-            await live.begin()
-            departure = await leg.gone()
-            live.call.stop(departure.reason, departure.status)
+        await self._talks.hold(leg, self.add)
 
 
 async def _talk(leg: SipLeg) -> None:
@@ -95,15 +74,8 @@ async def _talk(leg: SipLeg) -> None:
 
 async def _worker(how: str) -> None:
     """Answer every call: `converse` as the product does, with stand-ins for models, or `talk` without end."""
-    warm()
-    tune()
     async with AsyncExitStack() as stack:
-        store = MemoryStore()
-        organization = await store.ensure_organization("benchmark")
-        log = await EventLog.open(Path(stack.enter_context(tempfile.TemporaryDirectory())), store)
-        stack.push_async_callback(log.aclose)
-        http = await stack.enter_async_context(httpx.AsyncClient())
-        turns = _Turns(await Talks.on(log, Services(http), organization.id))
+        turns = _Turns(await stack.enter_async_context(open_talks(MemoryStore())))
         answer: Final[Answer] = turns.converse if how == "converse" else _talk
 
         def rung(leg: SipLeg) -> None:
@@ -111,18 +83,18 @@ async def _worker(how: str) -> None:
 
         line = await stack.enter_async_context(open_line(LineConfig("127.0.0.1:0"), on_incoming=rung))
         assert line.host_pid is not None
-        _say(line.config.listen)
+        say(line.config.listen)
         await _measured(line.host_pid, turns)
 
 
 async def _measured(host_pid: int, turns: _Turns) -> None:
     meters, before = (Meter(), Meter(host_pid)), 0
-    async for word in _words():
+    async for word in words():
         if word == "begin":
             meters, before = (Meter(), Meter(host_pid)), turns.turns
         else:
             worker, host = (meter.percent() for meter in meters)
-            _say({"worker": worker, "host": host, "turns": turns.turns - before})
+            say({"worker": worker, "host": host, "turns": turns.turns - before})
 
 
 async def _bare(listen: str) -> None:
@@ -141,7 +113,7 @@ async def _bare(listen: str) -> None:
         spawn(call.answer(), name="answer")
 
     agent.on_incoming(rung)
-    _say(listen)
+    say(listen)
     measuring = spawn(_own(), name="measure")
     speech = tone(440, 0.1).tobytes()
     while not measuring.done():
@@ -157,19 +129,21 @@ async def _bare(listen: str) -> None:
 
 async def _own() -> None:
     meter = Meter()
-    async for word in _words():
+    async for word in words():
         if word == "begin":
             meter = Meter()
         else:
-            _say({"worker": meter.percent(), "turns": 0})
+            say({"worker": meter.percent(), "turns": 0})
 
 
 # ---------------------------------------------------------------- callers
 
 
-async def _callers(listen: str, calls: int, seconds: float, how: str) -> None:
-    """Call so many times, the calls spread over a turn, listen, and print what the packets' intervals were."""
+async def _callers(calls: int, seconds: float, how: str) -> None:
+    """Told where, call so many times, the calls spread over a turn, listen, and print what the packets' intervals were."""
     speech = caller_speech(RATE) if how == "converse" else tone(300, 1.0)
+    told = words()
+    listen = await anext(told)
     async with AsyncExitStack() as stack:
         callers = [await stack.enter_async_context(raw_caller(f"sip:+1555{i}@{listen}", speech)) for i in range(calls)]
         for caller in callers:
@@ -178,12 +152,12 @@ async def _callers(listen: str, calls: int, seconds: float, how: str) -> None:
         await asyncio.sleep(2.0)
         for caller in callers:
             caller.packets.clear()
-        _say("talking")
+        say("talking")
         await asyncio.sleep(seconds)
         times = [[packet.at for packet in caller.packets] for caller in callers]
         gaps = np.concatenate([np.diff(series) for series in times]) * 1000
         silent = [not packet.samples.any() for caller in callers for packet in caller.packets]
-        _say(
+        say(
             {
                 "sip_packet_interval_p50_ms": float(np.percentile(gaps, 50)),
                 "sip_packet_interval_p99_ms": float(np.percentile(gaps, 99)),
@@ -191,14 +165,14 @@ async def _callers(listen: str, calls: int, seconds: float, how: str) -> None:
                 "sip_silent_packets_percent": 100 * float(np.mean(silent)),
             }
         )
-        async for _ in _words():
+        async for _ in told:
             pass
 
 
 async def _main(role: str, *rest: str) -> None:
     match role:
         case "callers":
-            await _callers(rest[0], int(rest[1]), float(rest[2]), rest[3])
+            await _callers(int(rest[0]), float(rest[1]), rest[2])
         case "bare":
             await _bare(rest[0])
         case _:

@@ -5,35 +5,25 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from itertools import pairwise
-from pathlib import Path
 from statistics import fmean
 from typing import Any, Final
-from uuid import uuid4
 
-import httpx
 from livekit.agents import llm
-from livekit.agents.types import DEFAULT_API_CONNECT_OPTIONS, NOT_GIVEN, APIConnectOptions, NotGivenOr
 
+from benchmarks.calls import call_row, open_calls
 from runtime.harness.chat import ChatCaller
 from runtime.harness.script import Say
 from runtime.session.call_session import SystemClock
-from runtime.session.event_log import EventLog
-from runtime.session.ports import CallRow, RunnerOrder
 from runtime.store.memory import MemoryStore
-from runtime.voice.live_call import CallPlan, open_call
+from runtime.voice.live_call import open_call
 from runtime.voice.local.rules import RulesLLM
 from runtime.voice.pipeline import Providers
 from runtime.workflow.config import WorkflowConfig
 from runtime.workflow.graph import Agent, compile_workflow
-from tools.registry import Registry
-from tools.runner import Runner
-from tools.services import Services
 
 __all__ = ["Request", "measure", "played", "shares"]
 
@@ -109,24 +99,10 @@ def shares(requests: Sequence[Request]) -> Iterator[tuple[float, bool]]:
 async def played() -> list[Request]:
     """Play the script against the offline model and return what it was asked, in order."""
     workflow = compile_workflow(WorkflowConfig.model_validate(_config()), version_id="prefix")
-    store, clock, listening = MemoryStore(), SystemClock(), _Listening()
-    owner = (await store.ensure_organization("prefix")).id
-    row = CallRow(str(uuid4()), owner, None, "chat_test", "inbound", is_test=True, started_at=datetime.now(UTC))
+    clock, listening = SystemClock(), _Listening()
     async with AsyncExitStack() as stack:
-        folder = stack.enter_context(tempfile.TemporaryDirectory())
-        log = await EventLog.open(Path(folder), store)
-        stack.push_async_callback(log.aclose)
-        http = await stack.enter_async_context(httpx.AsyncClient())
-        plan = CallPlan(
-            workflow=workflow,
-            log=log.open_call(row),
-            clock=clock,
-            tools=Runner(Registry(()), Services(http), RunnerOrder(owner, workflow)),
-            providers=listening,
-            encrypt=str,
-            runtime_version="benchmark",
-            goodbye_s=0.0,
-        )
+        calls = await stack.enter_async_context(open_calls(MemoryStore()))
+        plan = calls.plan(workflow, listening, call_row(calls.organization_id, "chat_test"), clock)
         live = await stack.enter_async_context(open_call(plan, text=True))
         caller = ChatCaller(live, clock)
         await caller.begin()
@@ -154,28 +130,12 @@ class _Noting(RulesLLM):
         self.agent = ""
         self.requests: list[Request] = []
 
-    def chat(
-        self,
-        *,
-        chat_ctx: llm.ChatContext,
-        tools: list[llm.Tool] | None = None,
-        conn_options: APIConnectOptions = DEFAULT_API_CONNECT_OPTIONS,
-        parallel_tool_calls: NotGivenOr[bool] = NOT_GIVEN,
-        tool_choice: NotGivenOr[llm.ToolChoice] = NOT_GIVEN,
-        extra_kwargs: NotGivenOr[dict[str, Any]] = NOT_GIVEN,
-    ) -> llm.LLMStream:
+    def chat(self, *, chat_ctx: llm.ChatContext, tools: list[llm.Tool] | None = None, **options: Any) -> llm.LLMStream:
         messages, _ = chat_ctx.to_provider_format("openai")
         schemas = llm.ToolContext(tools or []).parse_function_tools("openai", strict=True)
         texts = tuple(json.dumps(each, ensure_ascii=False) for each in messages)
         self.requests.append(Request(self.agent, json.dumps(schemas, ensure_ascii=False), texts))
-        return super().chat(
-            chat_ctx=chat_ctx,
-            tools=tools,
-            conn_options=conn_options,
-            parallel_tool_calls=parallel_tool_calls,
-            tool_choice=tool_choice,
-            extra_kwargs=extra_kwargs,
-        )
+        return super().chat(chat_ctx=chat_ctx, tools=tools, **options)
 
 
 def _config() -> dict[str, Json]:

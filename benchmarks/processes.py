@@ -46,16 +46,26 @@ class SideProcess:
     process: subprocess.Popen[str]
     errors: Path
 
+    def ready(self) -> None:
+        """Wait until it has started, then keep all its threads on the cores of sides. Raises `SideDied`."""
+        self.answer()
+        for task in Path(f"/proc/{self.process.pid}/task").iterdir():
+            os.sched_setaffinity(int(task.name), SIDE)
+
     def ask(self, do: str, **order: Json) -> Mapping[str, Json]:
         """Give an order and wait for the answer. Raises `SideDied`."""
+        self.tell(do, **order)
+        return self.answer()
+
+    def tell(self, do: str, **order: Json) -> None:
+        """Give an order; its answer is the next that comes."""
         if self.process.stdin is None:
             raise SideDied(self.name)
         try:
             self.process.stdin.write(json.dumps({"do": do} | order) + "\n")
             self.process.stdin.flush()
         except BrokenPipeError:
-            pass  # what it said before is read below
-        return self.answer()
+            pass  # what it said before is read with the answer
 
     def answer(self) -> Mapping[str, Json]:
         """Wait for the next answer."""
@@ -71,10 +81,11 @@ class SideProcess:
 
 
 @contextmanager
-def side_process(
-    name: str, python: Path, words: Sequence[str], folder: Path, cores: frozenset[int] = SIDE
-) -> Iterator[SideProcess]:
-    """Run `python -m words…` on `cores` until the block is left; what it logs goes to a file in `folder`."""
+def side_process(name: str, python: Path, words: Sequence[str], folder: Path) -> Iterator[SideProcess]:
+    """Run `python -m words…` until the block is left; what it logs goes to a file in `folder`.
+
+    It starts on all cores, beside other sides that start: whoever asks it waits for `ready` first.
+    """
     errors = folder / f"{name}.log"
     with (
         errors.open("w") as log,
@@ -86,12 +97,11 @@ def side_process(
             text=True,
             cwd=ROOT,
             env=_environment(folder),
-            preexec_fn=_onto(cores),  # noqa: PLW1509 - started before any thread of ours
+            preexec_fn=_onto(SIDE | OTHERS),  # noqa: PLW1509 - started before any thread of ours
         ) as process,
     ):
         side = SideProcess(name, process, errors)
         try:
-            side.answer()
             yield side
             _leave(process)
         finally:

@@ -6,7 +6,7 @@ import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-__all__ = ["Figures", "Found", "Spread", "rounded", "table"]
+__all__ = ["Figures", "Found", "Spread", "dotted_table", "rounded", "table"]
 
 Figures = dict[str, dict[str, float]]
 """The median by figure and side."""
@@ -53,6 +53,13 @@ def table(figures: Mapping[str, Mapping[str, float]], spread: Mapping[str, Mappi
         cells = (_cell(row.get(side), spread.get(name, {}).get(side, ())) for side in sides)
         lines.append(f"{name:32}" + "".join(f"{cell:>26}" for cell in cells))
     return "\n".join(lines)
+
+
+def dotted_table(numbers: Mapping[str, float]) -> str:
+    """Return the table of what a benchmark that stands alone has measured, its numbers called `figure.side`."""
+    found = Found()
+    found.add_dotted(numbers)
+    return table(found.medians(), {})
 
 
 def rounded(number: float) -> float:

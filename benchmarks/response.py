@@ -13,38 +13,30 @@ import statistics
 import tempfile
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final, cast
-from uuid import uuid4
 
-import httpx
 import numpy as np
 from livekit import rtc
-from livekit.agents import TurnHandlingOptions, inference, vad
+from livekit.agents import TurnHandlingOptions, inference
 from livekit.agents.vad import VADEventType
 from livekit.agents.voice import Agent as LiveKitAgent
 from livekit.agents.voice import AgentSession
 
+from benchmarks.calls import Given, open_calls
 from benchmarks.fakes import PLAIN, RATE, Ear, ScriptedLLM, ScriptedSTT, SlowVoice
-from benchmarks.patchbay_side import Scripted
-from benchmarks.sides import REGISTRY, workflow
+from benchmarks.sides import workflow
 from runtime.harness.voice import FRAME, FRAME_S, speech
 from runtime.harness.voice import RATE as EAR_RATE
-from runtime.session.call_session import SystemClock
-from runtime.session.event_log import EventLog
-from runtime.session.ports import CallRow, RunnerOrder
 from runtime.store.memory import MemoryStore
 from runtime.tasks import cancel_and_wait, spawn
 from runtime.voice.audio import PcmInput, PcmOutput, Samples, frame_of
-from runtime.voice.live_call import CallPlan, open_call
-from runtime.voice.pipeline import Providers, turn_options
+from runtime.voice.live_call import open_call
+from runtime.voice.pipeline import turn_options
 from runtime.workflow.config import WorkflowConfig
-from runtime.workflow.graph import Agent, Workflow, compile_workflow
-from tools.runner import Runner
-from tools.services import Services
+from runtime.workflow.graph import Workflow, compile_workflow
 from worker.tuning import tune
 
 __all__ = ["measure"]
@@ -115,13 +107,6 @@ class Wait:
     cpu_s: float
 
 
-class _Hearing(Scripted):
-    """The benchmarks' providers, with a real detector of voice activity."""
-
-    def vad(self, agent: Agent) -> vad.VAD:
-        return Providers.vad(self, agent)
-
-
 def _flow() -> Workflow:
     config = workflow().config.model_dump(mode="json", by_alias=True, exclude_unset=True)
     quick = {"min_delay_s": 0, "max_delay_s": 0, "dictation_delay_s": 0}
@@ -131,26 +116,13 @@ def _flow() -> Workflow:
 
 @asynccontextmanager
 async def _patchbay(folder: Path) -> AsyncIterator[_Talk]:
-    async with AsyncExitStack() as stack:
-        store, flow, providers = MemoryStore(), _flow(), _Hearing(ScriptedLLM(), 0.0)
-        organization = await store.ensure_organization("benchmark")
-        log = await EventLog.open(folder, store)
-        stack.push_async_callback(log.aclose)
-        http = await stack.enter_async_context(httpx.AsyncClient())
-        row = CallRow(
-            str(uuid4()), organization.id, None, "voice_test", "inbound", is_test=True, started_at=datetime.now(UTC)
-        )
-        plan = CallPlan(
-            workflow=flow,
-            log=log.open_call(row),
-            clock=SystemClock(),
-            tools=Runner(REGISTRY, Services(http), RunnerOrder(organization.id, flow)),
-            providers=providers,
-            encrypt=str,
-            runtime_version="benchmark",
-        )
-        live = await stack.enter_async_context(open_call(plan, text=False))
-        talk = _Talk(PcmInput(), providers.listener, _Ear())
+    listener = ScriptedSTT()
+    providers = Given(ScriptedLLM(), listener, SlowVoice(0.0))
+    async with (
+        open_calls(MemoryStore(), folder) as calls,
+        open_call(calls.plan(_flow(), providers), text=False) as live,
+    ):
+        talk = _Talk(PcmInput(), listener, _Ear())
         live.connect(talk.source, PcmOutput(talk.ear.on_frame, rate=RATE))
         await live.begin()
         yield talk
@@ -224,7 +196,7 @@ async def _detected(sent: list[Samples]) -> list[int]:
 
 
 async def _measure(turns: int, rounds: int) -> dict[str, float]:
-    words = await speech("Could you help me with something please")
+    words = await speech("Could you help me please")
     found: dict[str, list[Wait]] = {side: [] for side in _SIDES}
     with tempfile.TemporaryDirectory() as folder:
         for side in found:

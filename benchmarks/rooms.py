@@ -18,17 +18,18 @@ from pathlib import Path
 from typing import Final
 
 from benchmarks.children import Child, child
+from benchmarks.report import dotted_table
 from runtime.voice.rooms import join_token
 from tests.fakes.livekit_server import LiveKitServer, livekit_server
 
-__all__ = ["measure", "table"]
+__all__ = ["measure"]
 
 SIDES: Final = ("livekit", "patchbay")
 _SETTLED_WITHIN_S: Final = 6.0
 _PROCESS: Final = "benchmarks.rooms_process"
 
 
-async def measure(*, rounds: int = 3, calls: int = 3, seconds: float = 18.0) -> dict[str, float]:
+async def measure(*, rounds: int = 3, calls: int = 3, seconds: float = 12.0) -> dict[str, float]:
     """Return `room_cpu_percent.SIDE`, the worker's CPU for one call in percent of a core (median of the rounds).
 
     Also `room_cpu_percent_THREAD.SIDE` for each of its threads' names, `room_turns_a_minute.SIDE` for one call, and
@@ -46,15 +47,6 @@ async def measure(*, rounds: int = 3, calls: int = 3, seconds: float = 18.0) -> 
 def _medians(results: list[Mapping[str, float]]) -> dict[str, float]:
     names = {name for result in results for name in result}
     return {name: round(statistics.median(result.get(name, 0.0) for result in results), 3) for name in sorted(names)}
-
-
-def table(found: Mapping[str, float]) -> str:
-    """Return the figures as lines of text, one a name, with the ratio of the sides."""
-    lines = [f"{'':44}{'livekit':>10}{'patchbay':>10}{'ratio':>8}"]
-    for name in sorted({key.rpartition(".")[0] for key in found}):
-        bare, ours = (found.get(f"{name}.{side}", 0.0) for side in SIDES)
-        lines.append(f"{name:44}{bare:10.2f}{ours:10.2f}" + (f"{ours / bare:8.2f}" if bare else ""))
-    return "\n".join(lines)
 
 
 async def _measured(server: LiveKitServer, side: str, calls: int, seconds: float) -> Mapping[str, float]:
@@ -110,6 +102,6 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--calls", type=int, default=3)
-    parser.add_argument("--seconds", type=float, default=18.0)
+    parser.add_argument("--seconds", type=float, default=12.0)
     given = parser.parse_args()
-    print(table(asyncio.run(measure(rounds=given.rounds, calls=given.calls, seconds=given.seconds))))
+    print(dotted_table(asyncio.run(measure(rounds=given.rounds, calls=given.calls, seconds=given.seconds))))

@@ -3,52 +3,34 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import sys
-import tempfile
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Final, Protocol
 
-import httpx
 from livekit import rtc
-from livekit.agents import AgentSession, TurnHandlingOptions, inference
-from livekit.agents.voice import Agent
+from livekit.agents import AgentSession
 
-from benchmarks.fakes import ScriptedLLM
+from benchmarks.children import say, words
 from benchmarks.meter import Meter, threads
-from benchmarks.talk import GREETING, Listener, Talks, Voice, caller_speech
+from benchmarks.talk import Desk, Talks, bare_session, caller_speech, open_talks
 from runtime.logging import configure_logging
-from runtime.session.event_log import EventLog
 from runtime.settings import Settings
 from runtime.store.memory import MemoryStore
 from runtime.tasks import cancel_and_wait, spawn
-from runtime.voice.pipeline import warm
 from runtime.voice.rooms import agent_token
 from runtime.voice.wav import frame_of
 from tests.fakes.livekit_server import LiveKitServer
 from tests.worker.rooms.desk import HoldingDesk
-from tools.services import Services
 from worker.legs import Leg
 from worker.rooms.source import open_rooms
-from worker.tuning import tune
 
 Json = Any
 
 _RATE: Final = 16000
 _FRAME: Final = _RATE // 10
-
-
-def _say(what: Json) -> None:
-    print(json.dumps(what), flush=True)
-
-
-async def _words() -> AsyncIterator[str]:
-    """Yield what the parent says, until it closes."""
-    while line := await asyncio.to_thread(sys.stdin.readline):
-        yield line.strip()
 
 
 class _Side(Protocol):
@@ -62,20 +44,20 @@ class _Side(Protocol):
 async def _serve(side: _Side) -> None:
     """Do as told: `join ROOM…`, `begin` and `end` of what is measured, `idle` when the callers have left."""
     meter, turns = Meter(), 0
-    _say("ready")
-    async for line in _words():
+    say("ready")
+    async for line in words():
         word, *rooms = line.split()
         match word:
             case "join":
                 await side.join(rooms)
-                _say("joined")
+                say("joined")
             case "begin":
                 meter, turns = Meter(), side.turns
             case "end":
-                _say(meter.percent() | {"turns": side.turns - turns})
+                say(meter.percent() | {"turns": side.turns - turns})
             case "idle":
                 await side.idle()
-                _say(threads())
+                say(threads())
             case _:
                 raise AssertionError(line)
 
@@ -98,12 +80,7 @@ class _Patchbay(HoldingDesk):
         await self.until(lambda: self.running == 0)
 
     async def answer(self, leg: Leg) -> bool:
-        async with self._talks.open(self._turn) as live:
-            await leg.answer()
-            await leg.connect(live)
-            await live.begin()
-            departure = await leg.gone()
-            live.call.stop(departure.reason, departure.status)
+        await self._talks.hold(leg, self._turn)
         return True
 
     def _turn(self) -> None:
@@ -112,22 +89,10 @@ class _Patchbay(HoldingDesk):
 
 @asynccontextmanager
 async def _patchbay(settings: Settings) -> AsyncIterator[_Side]:
-    warm()
-    tune()
-    async with AsyncExitStack() as stack:
-        store = MemoryStore()
-        organization = await store.ensure_organization("benchmark")
-        log = await EventLog.open(Path(stack.enter_context(tempfile.TemporaryDirectory())), store)
-        stack.push_async_callback(log.aclose)
-        http = await stack.enter_async_context(httpx.AsyncClient())
-        side = _Patchbay(await Talks.on(log, Services(http), organization.id))
-        await stack.enter_async_context(open_rooms(settings, side))
-        yield side
-
-
-class _Bare(Agent):
-    async def on_enter(self) -> None:
-        self.session.say(GREETING)
+    async with open_talks(MemoryStore()) as talks:
+        side = _Patchbay(talks)
+        async with open_rooms(settings, side):
+            yield side
 
 
 class _LiveKit:
@@ -142,15 +107,8 @@ class _LiveKit:
         for name in rooms:
             room = rtc.Room()
             await room.connect(str(self._settings.livekit_url), agent_token(self._settings, name, "agent"))
-            session: AgentSession[None] = AgentSession(
-                stt=Listener(),
-                llm=ScriptedLLM(),
-                tts=Voice(),
-                vad=inference.VAD(),
-                turn_handling=TurnHandlingOptions(turn_detection="vad"),
-            )
-            session.on("conversation_item_added", self._added)
-            await session.start(_Bare(instructions="Help."), room=room, record=False)
+            session = bare_session(self._turn)
+            await session.start(Desk(instructions="Help."), room=room, record=False)
             self._calls.append((room, session))
 
     async def idle(self) -> None:
@@ -159,8 +117,8 @@ class _LiveKit:
             await room.disconnect()
         self._calls.clear()
 
-    def _added(self, event: Json) -> None:
-        self.turns += getattr(event.item, "role", "") == "user"
+    def _turn(self) -> None:
+        self.turns += 1
 
 
 @asynccontextmanager
@@ -186,10 +144,10 @@ async def _call(url: str, token: str, after_s: float, answered: Callable[[], Non
         await heard.wait()
         answered()
         await asyncio.sleep(after_s)
-        words = caller_speech(_RATE)
+        speech = caller_speech(_RATE)
         while True:
-            for start in range(0, words.size, _FRAME):
-                await source.capture_frame(frame_of(words[start : start + _FRAME], _RATE))
+            for start in range(0, speech.size, _FRAME):
+                await source.capture_frame(frame_of(speech[start : start + _FRAME], _RATE))
     finally:
         await room.disconnect()
         await source.aclose()
@@ -206,8 +164,8 @@ async def _callers(url: str, tokens: Sequence[str]) -> None:
     for each in there:
         await each.wait()
     await asyncio.sleep(cycle_s + 2.0)
-    _say("talking")
-    async for _ in _words():
+    say("talking")
+    async for _ in words():
         pass
     await cancel_and_wait(*calls)
 

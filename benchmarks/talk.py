@@ -6,30 +6,27 @@ import uuid
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from functools import cache
-from typing import Any, Final, Never
+from typing import Any, Final
 
 import numpy as np
 from livekit import rtc
-from livekit.agents import LanguageCode, llm, stt, tts, utils
-from livekit.agents.types import DEFAULT_API_CONNECT_OPTIONS, NOT_GIVEN, APIConnectOptions, NotGivenOr
+from livekit.agents import AgentSession, LanguageCode, TurnHandlingOptions, inference, stt
+from livekit.agents.voice import Agent as LiveKitAgent
 
-from benchmarks.fakes import RATE, ScriptedLLM
-from benchmarks.sides import REGISTRY
-from runtime.session.call_session import SystemClock
-from runtime.session.event_log import EventLog
-from runtime.session.ports import CallRow, RunnerOrder
-from runtime.voice.live_call import CallPlan, LiveCall, open_call
-from runtime.voice.pipeline import Providers
+from benchmarks.calls import Calls, Given, open_calls
+from benchmarks.fakes import RATE, ScriptedLLM, SlowVoice, StreamingSTT
+from runtime.session.ports import Store
+from runtime.voice.live_call import LiveCall, open_call
+from runtime.voice.pipeline import warm
 from runtime.voice.wav import Samples, samples_of
 from runtime.workflow.config import WorkflowConfig
-from runtime.workflow.graph import Agent, Workflow, compile_workflow
+from runtime.workflow.graph import Workflow, compile_workflow
 from tests.fakes.speech import take
-from tools.runner import Runner
-from tools.services import Services
+from worker.legs import Leg
+from worker.tuning import tune
 
-__all__ = ["GREETING", "Listener", "Talks", "Voice", "caller_speech"]
+__all__ = ["Desk", "Listener", "Talks", "bare_session", "caller_speech", "open_talks", "voice"]
 
 GREETING: Final = "Hello."
 _CYCLE_S: Final = 6.0
@@ -53,24 +50,6 @@ def caller_speech(rate: int) -> Samples:
     return np.pad(words, (0, int(_CYCLE_S * rate) - words.size))
 
 
-class Listener(stt.STT[Never]):
-    """Hears one sentence in whatever is loud, told at its end: it reads the sound and recognises nothing."""
-
-    def __init__(self) -> None:
-        super().__init__(capabilities=stt.STTCapabilities(streaming=True, interim_results=False))
-
-    def stream(
-        self, *, language: NotGivenOr[str] = NOT_GIVEN, conn_options: APIConnectOptions = DEFAULT_API_CONNECT_OPTIONS
-    ) -> stt.RecognizeStream:
-        del language
-        return _Listening(stt=self, conn_options=conn_options)
-
-    async def _recognize_impl(
-        self, buffer: utils.AudioBuffer, *, language: NotGivenOr[str] = NOT_GIVEN, conn_options: APIConnectOptions
-    ) -> stt.SpeechEvent:
-        raise NotImplementedError
-
-
 class _Listening(stt.RecognizeStream):
     async def _run(self) -> None:
         loud_s = quiet_s = 0.0
@@ -90,23 +69,15 @@ class _Listening(stt.RecognizeStream):
         self._event_ch.send_nowait(stt.SpeechEvent(type=stt.SpeechEventType.FINAL_TRANSCRIPT, alternatives=[said]))
 
 
-class Voice(tts.TTS[Never]):
-    """Says anything in 1.8 s of a real voice, all of it at once."""
+class Listener(StreamingSTT):
+    """Hears one sentence in whatever is loud, told at its end: it reads the sound and recognises nothing."""
 
-    def __init__(self) -> None:
-        super().__init__(capabilities=tts.TTSCapabilities(streaming=False), sample_rate=RATE, num_channels=1)
-
-    def synthesize(
-        self, text: str, *, conn_options: APIConnectOptions = DEFAULT_API_CONNECT_OPTIONS
-    ) -> tts.ChunkedStream:
-        return _Speech(tts=self, input_text=text, conn_options=conn_options)
+    listening = _Listening
 
 
-class _Speech(tts.ChunkedStream):
-    async def _run(self, output_emitter: tts.AudioEmitter) -> None:
-        output_emitter.initialize(request_id=utils.shortuuid(), sample_rate=RATE, num_channels=1, mime_type="audio/pcm")
-        output_emitter.push(_spoken())
-        output_emitter.flush()
+def voice() -> SlowVoice:
+    """Return what says anything in 1.8 s of a real voice, all of it at once."""
+    return SlowVoice(0.0, sound=_spoken())
 
 
 @cache
@@ -114,64 +85,62 @@ def _spoken() -> bytes:
     return take(_SAID, RATE).tobytes()
 
 
-class _StandIns(Providers):
-    """The stand-ins in the place of every model; the detector of voices is the product's own."""
+class Desk(LiveKitAgent):
+    """The agent of a bare session: it greets."""
 
-    def __init__(self) -> None:
-        super().__init__(offline=True)
-        self._model, self._listener, self._voice = ScriptedLLM(), Listener(), Voice()
+    async def on_enter(self) -> None:
+        self.session.say(GREETING)
 
-    def llm(self, agent: Agent) -> llm.LLM[Any]:
-        del agent
-        return self._model
 
-    def stt(self, agent: Agent) -> stt.STT[Any]:
-        del agent
-        return self._listener
+def bare_session(on_turn: Callable[[], None]) -> AgentSession[None]:
+    """Return an AgentSession with the same stand-ins as a call of `Talks`, not yet started."""
+    session: AgentSession[None] = AgentSession(
+        stt=Listener(),
+        llm=ScriptedLLM(),
+        tts=voice(),
+        vad=inference.VAD(),
+        turn_handling=TurnHandlingOptions(turn_detection="vad"),
+    )
 
-    def tts(self, agent: Agent) -> tts.TTS[Any]:
-        del agent
-        return self._voice
+    def added(event: Any) -> None:
+        if getattr(event.item, "role", "") == "user":
+            on_turn()
+
+    session.on("conversation_item_added", added)
+    return session
 
 
 @dataclass(frozen=True, slots=True)
 class Talks:
-    """Whole calls of Patchbay's: engine, events in the local log and behind it in `log`'s store."""
+    """Whole calls of Patchbay's: engine, events in the local log and behind it in the store."""
 
-    log: EventLog
-    organization_id: str
-    services: Services
+    calls: Calls
     workflow: Workflow
-
-    @classmethod
-    async def on(cls, log: EventLog, services: Services, organization_id: str) -> Talks:
-        """Return them on a log that is open; `_spoken` is read before anybody calls."""
-        _spoken()
-        workflow = compile_workflow(WorkflowConfig.model_validate(_CONFIG), version_id=str(uuid.uuid4()))
-        return cls(log, organization_id, services, workflow)
 
     @asynccontextmanager
     async def open(self, on_turn: Callable[[], None]) -> AsyncIterator[LiveCall]:
         """Yield a call that has not begun; `on_turn` is called for each turn of its caller's."""
-        row = CallRow(
-            str(uuid.uuid4()),
-            self.organization_id,
-            None,
-            "voice_test",
-            "inbound",
-            is_test=True,
-            started_at=datetime.now(UTC),
-        )
-        plan = CallPlan(
-            workflow=self.workflow,
-            log=self.log.open_call(row),
-            clock=SystemClock(),
-            tools=Runner(REGISTRY, self.services, RunnerOrder(self.organization_id, self.workflow)),
-            providers=_StandIns(),
-            encrypt=lambda text: text,
-            runtime_version="benchmark",
-            goodbye_s=0.0,
-        )
+        plan = self.calls.plan(self.workflow, Given(ScriptedLLM(), Listener(), voice(), offline=True))
         plan.log.subscribe(lambda event: on_turn() if event.event_type == "user_turn" else None)
         async with open_call(plan, text=False) as live:
             yield live
+
+    async def hold(self, leg: Leg, on_turn: Callable[[], None]) -> None:
+        """Answer a caller on a line, and talk until they have gone."""
+        async with self.open(on_turn) as live:
+            await leg.answer()
+            await leg.connect(live)
+            await live.begin()
+            departure = await leg.gone()
+            live.call.stop(departure.reason, departure.status)
+
+
+@asynccontextmanager
+async def open_talks(store: Store) -> AsyncIterator[Talks]:
+    """Yield calls whose events go to `store`, in a process that is warm and tuned as a worker is."""
+    warm()
+    tune()
+    voice()  # its sound is read before anybody calls
+    workflow = compile_workflow(WorkflowConfig.model_validate(_CONFIG), version_id=str(uuid.uuid4()))
+    async with open_calls(store) as calls:
+        yield Talks(calls, workflow)

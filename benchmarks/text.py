@@ -25,7 +25,6 @@ __all__ = ["FULL", "QUICK", "SIDES", "Sizes", "Wrong", "check", "measure", "perc
 Json = Any
 
 _STRETCH: Final = 2
-_WARM_UP: Final = 10
 _TUNED: Final = frozenset({"patchbay", "livekit_tuned", "pipecat_tuned"})
 _TURNS_STORED: Final = "select count(*) from session_event where event_type = 'user_turn'"
 
@@ -36,16 +35,17 @@ class Wrong(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Sizes:
-    """Conversations at once; how many of them, at how many turns a second, for the waits; and how often."""
+    """Conversations at once; how many of them, at how many turns a second, for the waits; how many to warm up; and how often."""
 
     sessions: int = 200
-    paced: int = 100
+    paced: int = 40
     rate: float = 40.0
+    warm_up: int = 10
     rounds: int = 3
 
 
 FULL: Final = Sizes()
-QUICK: Final = Sizes(sessions=40, paced=15, rounds=1)
+QUICK: Final = Sizes(sessions=16, paced=12, warm_up=4, rounds=1)
 
 SIDES: Final[Mapping[str, tuple[str | None, str]]] = {
     "patchbay": (None, "benchmarks.patchbay_text"),
@@ -57,21 +57,20 @@ SIDES: Final[Mapping[str, tuple[str | None, str]]] = {
 """By side the environment, None for this one, and the module that it is."""
 
 
-async def measure(found: Found, sizes: Sizes, left_out: list[str], names: Sequence[str] = tuple(SIDES)) -> None:
-    """Add what the sides' turns cost and take; a peer that cannot be had here is named in `left_out`.
+async def measure(found: Found, sizes: Sizes, home: Path, left_out: list[str]) -> None:
+    """Add what the sides' turns cost and take, with the database in `home`; a peer that cannot be had here is named in `left_out`.
 
     Raises `Wrong` where a side fell silent or did something else than the script, `SideDied` where it ended.
     """
     with tempfile.TemporaryDirectory() as name, on_cores(OTHERS), serving_mock() as mock:
         folder = Path(name)
-        home = folder / "home"
         async with EmbeddedPostgres(home) as postgres, open_store(None, home) as store:
             with ExitStack() as stack:
-                sides = {
-                    side: stack.enter_context(side_process(side, python, words, folder))
-                    for side, python, words in _commands(names, (mock.url, postgres.dsn), folder, left_out)
-                }
-                run = _Run(found, sizes, mock, sides, _postmaster(home))
+                commands = _commands((mock.url, postgres.dsn), folder, left_out)
+                sides = {words[0]: stack.enter_context(side_process(*words, folder)) for words in commands}
+                for side in sides.values():
+                    side.ready()
+                run = _Run(found, sizes, mock, sides, _postmaster(home), await _stored(store))
                 run.warm_up()
                 for number in range(sizes.rounds):
                     print(f"text: round {number + 1} of {sizes.rounds}", file=sys.stderr)
@@ -79,11 +78,14 @@ async def measure(found: Found, sizes: Sizes, left_out: list[str], names: Sequen
                     await run.all_stored(store)
 
 
-def _commands(
-    names: Sequence[str], urls: tuple[str, str], folder: Path, left_out: list[str]
-) -> Iterator[tuple[str, Path, list[str]]]:
-    for side in names:
-        environment, module = SIDES[side]
+async def _stored(store: PostgresStore) -> int:
+    """Return how many turns of callers are events in the database."""
+    ((turns,),) = await store.fetch(_TURNS_STORED)
+    return int(turns)
+
+
+def _commands(urls: tuple[str, str], folder: Path, left_out: list[str]) -> Iterator[tuple[str, Path, list[str]]]:
+    for side, (environment, module) in SIDES.items():
         words = [module, urls[0]]
         if side == "patchbay":
             words += [urls[1], str(folder / "events")]
@@ -116,13 +118,13 @@ class _Run:
     mock: Mock
     sides: Mapping[str, SideProcess]
     postmaster: int
-    turns: int = 0
+    turns: int
 
     def warm_up(self) -> None:
         """Have everything imported, compiled and connected that the first conversations need, then tune who is tuned."""
         for name, side in self.sides.items():
-            side.ask("open", sessions=_WARM_UP)
-            self._take(name, LINES, _WARM_UP)
+            side.ask("open", sessions=self.sizes.warm_up)
+            self._take(name, LINES, self.sizes.warm_up)
             side.ask("close")
             if name in _TUNED:
                 side.ask("tune")
@@ -145,8 +147,7 @@ class _Run:
 
     async def all_stored(self, store: PostgresStore) -> None:
         """Raise `Wrong` unless every turn that Patchbay took is an event in the database."""
-        ((stored,),) = await store.fetch(_TURNS_STORED)
-        if "patchbay" in self.sides and stored != self.turns:
+        if (stored := await _stored(store)) != self.turns:
             raise Wrong(f"patchbay took {self.turns} turns, and {stored} are in the database.")
 
     def _open(self, name: str, *, first: bool) -> None:

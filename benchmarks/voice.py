@@ -5,8 +5,9 @@ from __future__ import annotations
 import statistics
 import sys
 import tempfile
+import time
 import wave
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,7 +24,7 @@ from runtime.store.embedded import EmbeddedPostgres
 from runtime.store.opening import open_store
 from tests.fakes.speech import take
 
-__all__ = ["FULL", "QUICK", "SILENCE_MS", "VoiceSizes", "holds", "measure"]
+__all__ = ["FULL", "QUICK", "SILENCE_MS", "VoiceSizes", "holds", "measure", "to_try"]
 
 Json = Any
 
@@ -31,7 +32,9 @@ LATE_MS: Final = 20.0
 """A frame that comes later than it lasts is a gap in the speech."""
 SILENCE_MS: Final = 250.0
 """What the detector waits for on all sides before it tells the end of speech: its default."""
-_ALWAYS: Final = frozenset({50, 100})
+_ALWAYS: Final = (50, 100)
+_APART_S: Final = 2.0
+"""A caller's phrase and its rest take about three times as long: sides that begin so far apart never answer at once."""
 _PHRASE: Final = "hello i have a question about my invoice"
 _LOUD: Final = 300
 
@@ -47,22 +50,24 @@ class VoiceSizes:
 
 
 FULL: Final = VoiceSizes()
-QUICK: Final = VoiceSizes(steps=(50, 75, 100, 125), seconds=6.0, responses_s=12.0, rounds=1)
+QUICK: Final = VoiceSizes(steps=(25, 50, 75, 100, 125), seconds=4.0, responses_s=9.0, rounds=1)
 
 
-async def measure(found: Found, sizes: VoiceSizes, left_out: list[str]) -> None:
-    """Add how many calls each side holds, how late its frames are, and how fast it answers.
+async def measure(found: Found, sizes: VoiceSizes, home: Path, left_out: list[str]) -> None:
+    """Add how many calls each side holds, how late its frames are, and how fast it answers; the database is in `home`.
 
     Raises `Wrong` where a side that is in time does not answer, `SideDied` where it ended.
     """
     with tempfile.TemporaryDirectory() as name, on_cores(OTHERS):
         folder = Path(name)
-        wav, home = _phrase(folder / "phrase.wav"), folder / "home"
+        wav = _phrase(folder / "phrase.wav")
         async with EmbeddedPostgres(home) as postgres, open_store(None, home):
             for number in range(sizes.rounds):
                 print(f"voice: round {number + 1} of {sizes.rounds}", file=sys.stderr)
                 with ExitStack() as stack:
                     sides = _open(stack, folder, wav, postgres.dsn, [] if number else left_out)
+                    for side in sides.values():
+                        side.ready()
                     _Round(found, sizes, sides).run(backwards=bool(number % 2))
     if "voice_sessions" in found.rounds:
         left_out.append("pipecat by voice: its transports were not given the custom sound of the other sides.")
@@ -90,26 +95,32 @@ class _Round:
     late: dict[str, dict[int, float]] = field(default_factory=dict)
 
     def run(self, *, backwards: bool) -> None:
-        """Try each number of calls on the sides in turn, a side until it is late, and at 50 and 100 in any case."""
+        """Measure the responses, then the sides in turn with the numbers of calls that are still to be tried."""
         order = sorted(self.sides, reverse=backwards)
-        for name in order:
-            self._responses(name)
-        for calls in self.sizes.steps:
-            for name in order:
-                if calls in _ALWAYS or _in_time(self.late.get(name, {})):
-                    self._step(name, calls)
+        self.late = {name: {} for name in order}
+        self._responses(order)
+        while trying := {name: calls for name in order if (calls := to_try(self.late[name], self.sizes.steps))}:
+            for name, calls in trying.items():
+                self._step(name, calls)
         for name, late in self.late.items():
             self.found.add(name, {"voice_sessions": float(holds(late))})
 
-    def _responses(self, name: str) -> None:
-        """Measure two calls, after a first few seconds that load what the first call loads."""
-        self.sides[name].ask("voice", sessions=2, seconds=1.0)
-        if name != "livekit":
-            self.sides[name].ask("tune")
-        answer = self.sides[name].ask("voice", sessions=2, seconds=self.sizes.responses_s)
-        _check(name, 2, answer)
-        response = statistics.median(answer["responses_ms"]) - SILENCE_MS
-        self.found.add(name, {"response_ms": response, "response_own_ms": statistics.median(answer["own_ms"])})
+    def _responses(self, order: Sequence[str]) -> None:
+        """Measure two calls of each side, after a first few seconds that load what the first call loads."""
+        self._two_calls(order, 1.0, 0.0)
+        for name in order:
+            if name != "livekit":
+                self.sides[name].ask("tune")
+        for name, answer in self._two_calls(order, self.sizes.responses_s, _APART_S).items():
+            _check(name, 2, answer)
+            response = statistics.median(answer["responses_ms"]) - SILENCE_MS
+            self.found.add(name, {"response_ms": response, "response_own_ms": statistics.median(answer["own_ms"])})
+
+    def _two_calls(self, order: Sequence[str], seconds: float, apart_s: float) -> dict[str, Mapping[str, Json]]:
+        for name in order:
+            self.sides[name].tell("voice", sessions=2, seconds=seconds)
+            time.sleep(apart_s)
+        return {name: self.sides[name].answer() for name in order}
 
     def _step(self, name: str, calls: int) -> None:
         answer = self.sides[name].ask("voice", sessions=calls, seconds=self.sizes.seconds)
@@ -117,7 +128,7 @@ class _Round:
         print(f"voice: {name}, {calls} calls: p99 {late:.1f} ms late, {answer['cpu_percent']:.0f} %", file=sys.stderr)
         if late <= LATE_MS:
             _check(name, calls, answer)
-        self.late.setdefault(name, {})[calls] = late
+        self.late[name][calls] = late
         if calls in _ALWAYS:
             self.found.add(name, {f"voice_lateness_p99_ms_{calls}": late})
         if calls == min(_ALWAYS):
@@ -146,8 +157,15 @@ def holds(late: Mapping[int, float]) -> int:
     return held
 
 
-def _in_time(late: Mapping[int, float]) -> bool:
-    return all(each <= LATE_MS for each in late.values())
+def to_try(late: Mapping[int, float], steps: Sequence[int]) -> int | None:
+    """Return the number of calls to try next: 50 and 100 in any case, then what halves the rest; None where all is known."""
+    for calls in _ALWAYS:
+        if calls not in late:
+            return calls
+    held = holds(late)
+    least_late = min((calls for calls, each in late.items() if each > LATE_MS), default=max(steps) + 1)
+    left = [calls for calls in steps if held < calls < least_late and calls not in late]
+    return left[len(left) // 2] if left else None
 
 
 def _check(name: str, calls: int, answer: Mapping[str, Json]) -> None:

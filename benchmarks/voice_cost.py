@@ -15,30 +15,23 @@ import pstats
 import statistics
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
-from pathlib import Path
 from typing import Any, Final
 
-import httpx
 import numpy as np
 from livekit import rtc
-from livekit.agents import AgentSession, TurnHandlingOptions, inference
 from livekit.agents.telemetry import loop_monitor
-from livekit.agents.voice import Agent, io
+from livekit.agents.voice import io
 
-from benchmarks.fakes import RATE, ScriptedLLM
+from benchmarks.fakes import RATE
 from benchmarks.forgetful import ForgetfulStore
-from benchmarks.talk import GREETING, Listener, Talks, Voice, caller_speech
+from benchmarks.talk import Desk, Talks, bare_session, caller_speech, open_talks
 from runtime.logging import configure_logging
-from runtime.session.event_log import EventLog
 from runtime.tasks import cancel_and_wait, spawn
 from runtime.voice.audio import PcmInput, PcmOutput, frame_of
-from runtime.voice.pipeline import warm
 from runtime.voice.vad import WINDOW_S
-from tools.services import Services
 from worker.tuning import tune
 
 __all__ = ["SIDES", "measure"]
@@ -54,7 +47,7 @@ _LATENCY_S: Final = 3.0
 """What a session may need from its opening to its first turn's end."""
 
 
-def measure(calls: int = 30, rounds: int = 3, cycles: int = 2) -> Numbers:
+def measure(calls: int = 30, rounds: int = 2, cycles: int = 2) -> Numbers:
     """Return `voice_session_cpu_percent` and `voice_session_lateness_p99_ms` (of the pushed frames) by side, medians of the rounds."""
     found: dict[str, list[Numbers]] = {side: [] for side in SIDES}
     for number in range(rounds):
@@ -111,15 +104,8 @@ class _Patchbay(_Side):
 
 @asynccontextmanager
 async def _patchbay() -> AsyncIterator[_Side]:
-    warm()
-    tune()
-    async with AsyncExitStack() as stack:
-        store = ForgetfulStore()
-        organization = await store.ensure_organization("benchmark")
-        log = await EventLog.open(Path(stack.enter_context(tempfile.TemporaryDirectory())), store)
-        stack.push_async_callback(log.aclose)
-        http = await stack.enter_async_context(httpx.AsyncClient())
-        yield _Patchbay(await Talks.on(log, Services(http), organization.id))
+    async with open_talks(ForgetfulStore()) as talks:
+        yield _Patchbay(talks)
 
 
 class _Input(io.AudioInput):
@@ -133,32 +119,16 @@ class _Input(io.AudioInput):
         return await self.frames.get()
 
 
-class _Bare(Agent):
-    async def on_enter(self) -> None:
-        self.session.say(GREETING)
-
-
 class _LiveKit(_Side):
     @asynccontextmanager
     async def open(self) -> AsyncIterator[Push]:
-        session: AgentSession[None] = AgentSession(
-            stt=Listener(),
-            llm=ScriptedLLM(),
-            tts=Voice(),
-            vad=inference.VAD(),
-            turn_handling=TurnHandlingOptions(turn_detection="vad"),
-        )
-        session.on("conversation_item_added", self._added)
+        session = bare_session(self.turn)
         ear = _Input()
         session.input.audio = ear
         session.output.audio = PcmOutput(_heard, rate=RATE)
-        await session.start(_Bare(instructions="Help."), record=False)
+        await session.start(Desk(instructions="Help."), record=False)
         yield ear.frames.put_nowait
         await session.aclose()
-
-    def _added(self, event: Any) -> None:
-        if getattr(event.item, "role", "") == "user":
-            self.turn()
 
 
 @asynccontextmanager
@@ -245,7 +215,7 @@ def main() -> None:
     parser.add_argument("--profile", action="store_true")
     parser.add_argument("--calls", type=int, default=30)
     parser.add_argument("--cycles", type=int, default=2)
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--rounds", type=int, default=2)
     options: Any = parser.parse_args()
     if options.side is None:
         for name, value in measure(options.calls, options.rounds, options.cycles).items():

@@ -75,7 +75,7 @@ async def _dev(settings: Settings, file: str | None, listen: str, api_port: int,
         if environment:
             arguments += ["--rooms"]
         children = crew(
-            [sys.executable, "-m", "worker.process", *arguments],
+            [sys.executable, "-m", "worker", *arguments],
             processes=1,
             max_calls=most_calls(settings, rooms=bool(environment)),
         )

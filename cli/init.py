@@ -9,6 +9,7 @@ import typer
 
 from cli.output import hint, say
 from cli.verb import epilog, new_app
+from cli.writing import write_new
 from runtime.errors import UsageFault
 
 __all__ = ["app"]
@@ -32,19 +33,9 @@ def init(
             remedy="Name another folder: patchbay init NEW_FOLDER",
         )
     for name in _FILES:
-        _write(folder / name, files("cli").joinpath("templates", name).read_text(encoding="utf-8"))
+        write_new(folder / name, files("cli").joinpath("templates", name).read_text(encoding="utf-8"))
         hint(f"wrote {folder / name}")
     workflow, script = (folder / name for name in _FILES)
     say(f"patchbay validate {workflow}")
     say(f"patchbay chat {workflow} --script {script} --offline")
     say(f"patchbay workflow publish {workflow} --name front-desk")
-
-
-def _write(path: Path, text: str) -> None:
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("x", encoding="utf-8") as file:
-            file.write(text)
-    except (OSError, ValueError) as error:
-        why = getattr(error, "strerror", None) or str(error)
-        raise UsageFault(f"{path} cannot be written: {why}.", remedy="Name a folder you may write to.") from None

@@ -13,6 +13,7 @@ from typer.main import get_command
 
 from cli.verb import epilog
 from runtime.errors import ConfigRefused, PatchbayError
+from runtime.importing import at_once
 
 if TYPE_CHECKING:  # Typer's own names for these are private to it
     from typer._click.core import Command, Context
@@ -93,7 +94,8 @@ class Verbs(TyperGroup):
 def _load(name: str) -> Command:
     module = VERBS[name].module
     try:
-        command = get_command(importlib.import_module(module).app)
+        with at_once():
+            command = get_command(importlib.import_module(module).app)
     except ImportError as error:
         message = f"`patchbay {name}` cannot be loaded: {error}."
         raise _Broken(message, remedy="Install Patchbay again: pip install --force-reinstall patchbay") from error

@@ -17,6 +17,7 @@ from pydantic.errors import PydanticUserError
 from cli.logs import log_to_stderr
 from cli.output import hint, print_json, print_record, print_table, say
 from cli.verb import epilog, new_app
+from cli.writing import write_new
 from runtime.errors import NotFound, UsageFault
 from runtime.workflow.faults import suggestion
 from tools.base import Json, Tool
@@ -27,7 +28,6 @@ __all__ = ["app"]
 
 app = new_app("List tools, show one, and write a plugin package.")
 
-_LATER = "Not built yet."
 _LONGEST_NAME = 30
 
 
@@ -80,7 +80,7 @@ def new(
     if folder.exists() or folder.is_symlink():
         raise UsageFault(f"Not overwritten: {folder}.", remedy="Take another NAME, or another folder with --into DIR.")
     for place, text in _package(words).items():
-        _write(folder / place, text)
+        write_new(folder / place, text)
         hint(f"wrote {folder / place}")
     say(f"pip install -e {folder}")
     say(f"pip install pytest && pytest {folder}")
@@ -96,10 +96,9 @@ def _described(entry: Entry) -> dict[str, Json]:
         "tool_type": entry.tool_type,
         "source": entry.package or "built-in",
         "version": entry.version or version("patchbay"),
-        "description": _LATER if tool is None else _first_line(tool.__doc__),
-        "config_schema": None if tool is None else _config_schema(tool),
-        "parameters": None if tool is None else _parameters(tool),
-        "available": tool is not None,
+        "description": _first_line(tool.__doc__),
+        "config_schema": _config_schema(tool),
+        "parameters": _parameters(tool),
     }
 
 
@@ -152,7 +151,7 @@ def _keys(described: Mapping[str, Json]) -> str:
 
 def _arguments(described: Mapping[str, Json]) -> str:
     if described["parameters"] is None:
-        return "by config" if described["available"] else ""
+        return "by config"
     return _keys({"config_schema": described["parameters"]})
 
 
@@ -229,13 +228,3 @@ def _package(words: Mapping[str, str]) -> dict[str, str]:
 def _filled(template: str, words: Mapping[str, str]) -> str:
     text = files("cli").joinpath("templates", "tool", template).read_text(encoding="utf-8")
     return Template(text).substitute(words)
-
-
-def _write(path: Path, text: str) -> None:
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("x", encoding="utf-8") as file:
-            file.write(text)
-    except (OSError, ValueError) as error:
-        why = getattr(error, "strerror", None) or str(error)
-        raise UsageFault(f"{path} cannot be written: {why}.", remedy="Name a folder you may write to.") from None

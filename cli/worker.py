@@ -38,7 +38,7 @@ def worker(
 
 def run_workers(settings: Settings, arguments: Sequence[str], *, processes: int = 1) -> int:
     """Run worker processes under one supervisor until they have drained; return the exit code."""
-    argv = [sys.executable, "-m", "worker.process", *arguments]
+    argv = [sys.executable, "-m", "worker", *arguments]
     most = (
         max(processes, most_calls(settings, rooms="--rooms" in arguments))
         if not settings.max_calls

@@ -12,6 +12,7 @@ from typing import Any, ClassVar, Generic, TypeAlias, TypeVar
 import httpx
 from pydantic import BaseModel, ConfigDict
 
+from runtime.docstrings import describe_fields
 from runtime.session.ports import Telephone
 from tools.handles import Database, Knowledge, Mcp
 
@@ -25,7 +26,7 @@ NO_ARGUMENTS: Mapping[str, Json] = {"type": "object", "properties": {}, "additio
 class ToolConfig(BaseModel):
     """The base of tools' configs: unknown keys are faults. `description` is what the model reads."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, hide_input_in_errors=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", json_schema_extra=describe_fields, hide_input_in_errors=True)
 
     description: str = ""
     """What the tool does and when to call it, in words for the model."""

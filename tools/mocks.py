@@ -8,6 +8,7 @@ from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
+from runtime.docstrings import describe_fields
 from runtime.errors import UsageFault
 from runtime.workflow.faults import suggestion
 from runtime.workflow.graph import CompiledTool, Workflow
@@ -20,7 +21,7 @@ _TEXT = "The test lets this tool fail."
 
 
 class _Model(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, hide_input_in_errors=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", json_schema_extra=describe_fields, hide_input_in_errors=True)
 
 
 class MockFailure(_Model):

@@ -44,8 +44,6 @@ _BUILT_IN: tuple[type[Tool[Any]], ...] = (
     Wait,
     Webhook,
 )
-# Named by the config format, and not built yet: a config may hold them, a run says so.
-_LATER: frozenset[str] = frozenset()
 _RESERVED = frozenset(BUILT_IN_TOOLS)
 
 _log = structlog.get_logger("tools")
@@ -53,10 +51,10 @@ _log = structlog.get_logger("tools")
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A type that a config may name. `package` is empty for what is built in; `tool` None for what is not built yet."""
+    """A type that a config may name. `package` is empty for what is built in."""
 
     tool_type: str
-    tool: type[Tool[Any]] | None
+    tool: type[Tool[Any]]
     package: str = ""
     version: str = ""
 
@@ -68,7 +66,6 @@ class Registry:
         self,
         tools: Iterable[type[Tool[Any]]],
         *,
-        later: Collection[str] = (),
         plugins: Iterable[Plugin] = (),
         faults: Iterable[PluginFault] = (),
     ) -> None:
@@ -76,7 +73,6 @@ class Registry:
         self._tools = {tool.tool_type: tool for tool in tools}
         self._plugins = {plugin.tool.tool_type: plugin for plugin in plugins}
         self._tools |= {tool_type: plugin.tool for tool_type, plugin in self._plugins.items()}
-        self._later = frozenset(later) - self._tools.keys()
         self._faults = tuple(faults)
 
     def entries(self) -> Sequence[Entry]:
@@ -92,11 +88,8 @@ class Registry:
         return self._faults
 
     def tool_types(self) -> frozenset[str]:
-        """Return every type a config may name, also those that are not available yet."""
-        return self._later.union(self._tools)
-
-    def is_available(self, tool_type: str) -> bool:
-        return tool_type in self._tools
+        """Return every type a config may name."""
+        return frozenset(self._tools)
 
     def config_faults(self, tool_type: str, config: Mapping[str, Json]) -> Sequence[tuple[tuple[str | int, ...], str]]:
         """Return what does not fit the tool's schema: the location inside `config`, and a sentence."""
@@ -132,7 +125,7 @@ class Registry:
     def _entry(self, tool_type: str) -> Entry:
         plugin = self._plugins.get(tool_type)
         if plugin is None:
-            return Entry(tool_type, self._tools.get(tool_type))
+            return Entry(tool_type, self._tools[tool_type])
         return Entry(tool_type, plugin.tool, plugin.package, plugin.version)
 
     def _check_schema(self, tool: Tool[Any]) -> None:
@@ -152,9 +145,9 @@ def default_registry() -> Registry:
 
 def load_registry() -> Registry:
     """Return a registry made anew; `default_registry` is the one that calls run on."""
-    taken = _RESERVED | _LATER | {tool.tool_type for tool in _BUILT_IN}
+    taken = _RESERVED | {tool.tool_type for tool in _BUILT_IN}
     plugins, faults = load_plugins(entry_points(group=GROUP), taken)
-    return Registry(_BUILT_IN, later=_LATER, plugins=plugins, faults=faults)
+    return Registry(_BUILT_IN, plugins=plugins, faults=faults)
 
 
 def _sentence(tool: type[Tool[Any]], found: Mapping[str, Any]) -> tuple[tuple[str | int, ...], str]:

@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from runtime.docstrings import describe_fields
 from tools.base import Json, Tool, ToolConfig, ToolContext, ToolResult
 from tools.handles import Filter, Operator
 from tools.jsonpaths import Path, selected
@@ -21,7 +22,7 @@ _NOTHING = "Nothing was found."
 
 
 class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, hide_input_in_errors=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", json_schema_extra=describe_fields, hide_input_in_errors=True)
 
 
 class ColumnFilter(_Part):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import errno
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -11,7 +10,7 @@ from contextlib import asynccontextmanager
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST
 
-from runtime.errors import UsageFault
+from worker.address import Address
 from worker.supervising.states import ProcessState
 
 __all__ = ["healthz", "readyz", "serving"]
@@ -39,11 +38,8 @@ def readyz(states: Sequence[ProcessState]) -> tuple[int, Body]:
 
 
 @asynccontextmanager
-async def serving(host: str, port: int, states: States, metrics: Metrics) -> AsyncIterator[int]:
-    """Serve until left, and yield the port (of which 0 chooses one). `metrics(states)` is called in a thread.
-
-    Raises UsageFault naming PATCHBAY_HTTP_PORT or PATCHBAY_HTTP_HOST where the address cannot be had.
-    """
+async def serving(address: Address, states: States, metrics: Metrics) -> AsyncIterator[None]:
+    """Serve on `address` until left. `metrics(states)` is called in a thread. Raises UsageFault, as `held`."""
 
     async def answer(request: web.BaseRequest) -> web.StreamResponse:
         match request.path if request.method in {"GET", "HEAD"} else "":
@@ -57,16 +53,14 @@ async def serving(host: str, port: int, states: States, metrics: Metrics) -> Asy
             case _:
                 return web.Response(status=404, text="Not found.\n", headers=_BANNER)
 
-    runner = web.ServerRunner(_Server(answer), handle_signals=False, shutdown_timeout=1.0)
+    server = _Server(answer)
+    runner = web.ServerRunner(server, handle_signals=False, shutdown_timeout=1.0)
     await runner.setup()
     try:
-        site = web.TCPSite(runner, host, port)
-        try:
-            await site.start()
-        except OSError as error:
-            raise _unusable(host, port, error) from None
-        yield runner.addresses[0][1]
+        await address.answer(server)
+        yield
     finally:
+        address.close()
         await runner.cleanup()
 
 
@@ -109,15 +103,3 @@ def _described(state: ProcessState) -> Body:
 
 def _json(status: int, body: Body) -> web.Response:
     return web.Response(status=status, text=json.dumps(body) + "\n", content_type="application/json", headers=_BANNER)
-
-
-def _unusable(host: str, port: int, error: OSError) -> UsageFault:
-    if error.errno == errno.EADDRINUSE:
-        return UsageFault(
-            f"Port {port} on {host} is taken, and health and metrics are to be served there.",
-            remedy="Set PATCHBAY_HTTP_PORT to a free port, or end the program that has it (another worker?).",
-        )
-    return UsageFault(
-        f"Health and metrics cannot be served on {host}, port {port}: {error.strerror or error}.",
-        remedy="Set PATCHBAY_HTTP_HOST to an address of this machine, and PATCHBAY_HTTP_PORT to a port you may use.",
-    )

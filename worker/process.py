@@ -1,12 +1,9 @@
-"""One worker process, as the supervisor starts it: `python -m worker.process --rooms --phone 127.0.0.1:5060`."""
+"""One worker process from its arguments to its exit code; `python -m worker` runs it."""
 
 from __future__ import annotations
 
 import argparse
 import asyncio
-import atexit
-import logging
-import os
 import signal
 import sys
 from collections.abc import Sequence
@@ -45,7 +42,7 @@ def main(argv: Sequence[str]) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="worker.process")
+    parser = argparse.ArgumentParser(prog="worker")
     parser.add_argument("--rooms", action="store_true")
     parser.add_argument("--phone")
     parser.add_argument("--via")
@@ -75,7 +72,7 @@ async def _run(settings: Settings, lines: Lines, pipes: Pipes | None, *, offline
 
     _on_signals(stop)
     async with reporting(pipes, status, stop, on_bereaved=take_over):
-        warm(local=offline or (lines.answer_with is not None and lines.answer_with.offline))
+        warm(local=offline or (lines.answer_with is not None and lines.answer_with.offline), plugins=False)
         tune()
         async with open_worker(settings, lines, offline=offline) as worker:
             for worker_id in bereaved:
@@ -98,22 +95,3 @@ async def _until_stopped(worker: Worker, drain: asyncio.Event, at_once: asyncio.
     second = spawn(at_once.wait(), name="second signal")
     await asyncio.wait({draining, second}, return_when=asyncio.FIRST_COMPLETED)
     await cancel_and_wait(draining, second)
-
-
-def _end(code: Sequence[int]) -> None:
-    """End the process here, behind LiveKit's own goodbye and before Python takes itself apart.
-
-    A native thread of LiveKit's that calls back into Python while that happens is unwound through Rust, which aborts:
-    of ten processes that had joined rooms and left them properly, three ended with SIGABRT.
-    """
-    logging.shutdown()
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(code[-1])
-
-
-if __name__ == "__main__":
-    codes = [1]
-    atexit.register(_end, codes)  # the first to be registered is the last to run
-    codes.append(main(sys.argv[1:]))
-    sys.exit(codes[-1])

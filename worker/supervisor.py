@@ -4,22 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import importlib
 import signal
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import ModuleType
 
 import structlog
 
 from runtime.errors import UsageFault
-from runtime.tasks import spawn
-from worker.http import serving
-from worker.observing.exposition import Exposition
+from runtime.tasks import cancel_and_wait, spawn
+from worker.address import Address, held
 from worker.supervising.keeper import Keeper, Watcher
 from worker.supervising.states import Child, ProcessState, Timing
 
 __all__ = ["Child", "Supervisor", "Timing", "crew", "supervise"]
+
+States = Callable[[], Sequence[ProcessState]]
 
 _USUAL = Timing()
 _log = structlog.get_logger("supervisor")
@@ -117,19 +120,59 @@ class Supervisor:
 async def supervise(children: Sequence[Child], *, host: str, port: int, timing: Timing = _USUAL) -> int:
     """Run the children until they have drained, with `/healthz`, `/readyz` and `/metrics` on `host`:`port`.
 
-    Returns the exit code, as `Supervisor.run`. Raises UsageFault where the port is taken.
+    Returns the exit code, as `Supervisor.run`. Raises UsageFault where the port is taken, before anything is started.
     """
-    with tempfile.TemporaryDirectory(prefix="patchbay-metrics-", ignore_cleanup_errors=True) as name:
-        exposition = Exposition(Path(name))
-        shared = {"PROMETHEUS_MULTIPROC_DIR": name}
-        supervisor = Supervisor(
-            [replace(child, env={**child.env, **shared}) for child in children],
-            timing=timing,
-            on_ended=exposition.forget,
-        )
-        async with serving(host, port, supervisor.states, exposition.text) as bound:
-            _log.info("health_served", host=host, port=bound)
-            return await supervisor.run()
+    async with held(host, port) as address:
+        with tempfile.TemporaryDirectory(prefix="patchbay-metrics-", ignore_cleanup_errors=True) as name:
+            shared = {"PROMETHEUS_MULTIPROC_DIR": name}
+            ended = _Ended()
+            supervisor = Supervisor(
+                [replace(child, env={**child.env, **shared}) for child in children],
+                timing=timing,
+                on_ended=ended,
+            )
+            running = spawn(supervisor.run(), name="supervisor", on_error=_ignore)
+            try:
+                async with _answering(address, supervisor.states, Path(name), ended):
+                    return await running
+            finally:
+                await cancel_and_wait(running)
+
+
+@contextlib.asynccontextmanager
+async def _answering(address: Address, states: States, folder: Path, ended: _Ended) -> AsyncIterator[None]:
+    """Serve health and metrics; of the processes that have `ended` only what they counted stays."""
+    # aiohttp and prometheus_client take as long to import as all else here, and the processes start meanwhile.
+    http, exposing = await asyncio.to_thread(_imported)
+    exposition = exposing.Exposition(folder)
+    ended.tell(exposition.forget)
+    async with http.serving(address, states, exposition.text):
+        _log.info("health_served", host=address.host, port=address.port)
+        yield
+
+
+class _Ended:
+    """Tells of processes that have ended, once there is somebody to be told."""
+
+    def __init__(self) -> None:
+        self._waiting: list[int] = []
+        self._forget = self._waiting.append
+
+    def __call__(self, pid: int) -> None:
+        self._forget(pid)
+
+    def tell(self, forget: Callable[[int], None]) -> None:
+        self._forget = forget
+        for pid in self._waiting:
+            forget(pid)
+
+
+def _imported() -> tuple[ModuleType, ModuleType]:
+    return importlib.import_module("worker.http"), importlib.import_module("worker.observing.exposition")
+
+
+def _ignore(_error: BaseException) -> None:
+    """It is raised where the task is awaited."""
 
 
 @contextlib.contextmanager

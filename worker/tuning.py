@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 from typing import Final
 
-__all__ = ["tune"]
+__all__ = ["keep", "tune"]
 
 _THRESHOLDS: Final = (2000, 10, 20)
 
@@ -17,7 +17,15 @@ def tune() -> None:
     walked. The oldest generation is walked once the calls that are there have left a quarter of their own number behind,
     for what a call leaves in circles would otherwise never be freed.
     """
-    gc.collect()
-    gc.freeze()
+    gc.freeze()  # a collection before it would take as long as a tenth of all imports, and find next to nothing
     gc.collect()  # counts what is there: Python waits for a quarter more than that, and would wait for the modules' quarter
     gc.set_threshold(*_THRESHOLDS)
+
+
+def keep() -> None:
+    """Have the collector pass over what is there now, as after a late import.
+
+    Nothing is collected first: that would stop the calls. What they leave in circles until now is never freed, which is
+    little, as seldom as this is.
+    """
+    gc.freeze()

@@ -11,9 +11,11 @@ from runtime.errors import ConfigRefused
 from runtime.session.ports import Store, VersionRow
 from runtime.tasks import spawn
 from runtime.voice.catalogue import provider_catalogue
+from runtime.voice.plugins import import_named
 from runtime.workflow.graph import Workflow, compile_workflow
 from runtime.workflow.validation import Validation, validate
 from tools.registry import default_registry
+from worker.tuning import keep
 
 __all__ = ["CompiledVersion", "NewerSchema", "VersionRefused", "Versions"]
 
@@ -45,8 +47,7 @@ class Versions:
 
     `on_loaded` is called with each that will go on answering calls: published ones and pinned ones.
 
-    Not `offline`, the plugins that a config names have to be imported already (`providers.import_all`), for LiveKit takes
-    them on the main thread only and compiling is done on another.
+    The plugins that a config names are imported with it. To be used on the main thread: LiveKit takes them there alone.
     """
 
     def __init__(self, store: Store, *, offline: bool = False, capacity: int = _CAPACITY) -> None:
@@ -73,7 +74,7 @@ class Versions:
         Raises as `get`.
         """
         row = await self._store.version(version_id)
-        workflow = await asyncio.to_thread(_compiled, row, offline=offline or self._offline)
+        workflow = await self._compiled(row, offline=offline or self._offline)
         self._pinned[version_id] = CompiledVersion(row, workflow)
         self.on_loaded(self._pinned[version_id])
 
@@ -98,8 +99,7 @@ class Versions:
 
     async def _load(self, version_id: str) -> CompiledVersion:
         row = await self._store.version(version_id)
-        async with self._turn:
-            workflow = await asyncio.to_thread(_compiled, row, offline=self._offline)
+        workflow = await self._compiled(row, offline=self._offline)
         compiled = CompiledVersion(row, workflow)
         if row.status != "draft":  # a draft may still be changed where it stands
             self._kept[version_id] = compiled
@@ -107,6 +107,12 @@ class Versions:
                 self._kept.popitem(last=False)
             self.on_loaded(compiled)
         return compiled
+
+    async def _compiled(self, row: VersionRow, *, offline: bool) -> Workflow:
+        async with self._turn:
+            if not offline and await import_named(row.config):
+                keep()
+            return await asyncio.to_thread(_compiled, row, offline=offline)
 
 
 def _nothing(_version: CompiledVersion) -> None:

@@ -190,7 +190,7 @@ async def open_worker(settings: Settings, lines: Lines, *, offline: bool = False
         faults.tell(board, observers)
         board.on_stored(reader.nudge)
         stack.push_async_callback(cancel_and_wait, spawn(reader.run(), name="after-call reader"))
-        stack.enter_context(watched_loop(observers.loop_monitor(log)))
+        stack.enter_context(watched_loop(observers.loop_monitor(log, store)))
         worker = Worker(settings, store, organization, log, directory, board, reception, worker_id)
         stack.callback(board.stop_taking)
         await _join_fleet(stack, worker)

@@ -11,7 +11,7 @@ from api.answers import answers
 from api.idempotency import PatchbayRoute
 from api.models.common import Listed, Storable
 from api.models.organizations import AuditEntry
-from api.requests import CallerDep, PageDep, page_of
+from api.requests import CallerDep, PageDep, listed
 from runtime.store.row_access import Condition
 
 __all__ = ["router"]
@@ -31,7 +31,4 @@ async def list_changes(
     where: list[Condition] = [("organization_id", "eq", caller.need("audit:read"))]
     asked = {"table_name": table, "row_id": row_id, "actor_id": str(actor) if actor is not None else None}
     where += [(column, "eq", value) for column, value in asked.items() if value is not None]
-    rows = await caller.rows.select(
-        "audit_log", where=where, order=[("id", "desc")], after=page.after, limit=page.limit + 1
-    )
-    return page_of(rows, page, ("id",))
+    return await listed(caller.rows, page, "audit_log", where=where, order=[("id", "desc")])

@@ -15,7 +15,7 @@ from api.idempotency import PatchbayRoute
 from api.models.common import Listed
 from api.models.organizations import ApiKey, KeyChange, NewApiKey, NewKey
 from api.problems import Problem, found
-from api.requests import CallerDep, PageDep, ServicesDep, page_of
+from api.requests import CallerDep, PageDep, ServicesDep, listed
 from runtime.store.row_access import Condition
 
 __all__ = ["router"]
@@ -44,15 +44,14 @@ _PREFIX_LENGTH: Final = 9
 async def list_keys(caller: CallerDep, page: PageDep) -> Json:
     """List the organization's keys, the newest first, revoked ones as well; never the keys themselves."""
     organization = caller.need("organization:write")
-    rows = await caller.rows.select(
+    return await listed(
+        caller.rows,
+        page,
         "api_key",
         columns=_COLUMNS,
         where=[("organization_id", "eq", organization)],
         order=[("created_at", "desc"), ("id", "desc")],
-        after=page.after,
-        limit=page.limit + 1,
     )
-    return page_of(rows, page, ("created_at", "id"))
 
 
 @router.post("/keys", status_code=201, response_model=NewApiKey, responses=CREATED | answers(409, 413))

@@ -25,7 +25,7 @@ from api.models.knowledge import (
     SearchQuestion,
 )
 from api.problems import Problem, found
-from api.requests import CallerDep, PageDep, ServicesDep, page_of
+from api.requests import CallerDep, PageDep, ServicesDep, listed, page_of
 from api.routes.sessions import no_cursor
 from api.services import Services
 from runtime.knowledge.embedding import Embedder, LocalEmbedder, open_embedder
@@ -129,14 +129,13 @@ async def list_documents(caller: CallerDep, services: ServicesDep, base_id: UUID
     await _base(caller, base_id, "read")
     if page.after is not None and len(page.after) != 1:
         raise no_cursor()
-    rows = await caller.rows.select(
+    return await listed(
+        caller.rows,
+        page,
         "knowledge_document",
         where=[("knowledge_base_id", "eq", str(base_id))],
         order=[("name", "asc")],
-        after=page.after,
-        limit=page.limit + 1,
     )
-    return page_of(rows, page, ("name",))
 
 
 @router.put(

@@ -12,9 +12,9 @@ from api.answers import CREATED, answers
 from api.idempotency import PatchbayRoute
 from api.models.common import Listed
 from api.models.organizations import Member, MemberChange, NewMember
-from api.problems import Problem, found
-from api.requests import CallerDep, PageDep, page_of
-from runtime.store.row_access import Condition, RowsFault
+from api.problems import Problem, conflicting, found
+from api.requests import CallerDep, PageDep, listed
+from runtime.store.row_access import Condition
 
 __all__ = ["router"]
 
@@ -27,14 +27,13 @@ Json = Any
 async def list_members(caller: CallerDep, page: PageDep) -> Json:
     """List the organization's members, who came first first."""
     organization = caller.need("organization:read")
-    rows = await caller.rows.select(
+    return await listed(
+        caller.rows,
+        page,
         "organization_member",
         where=[("organization_id", "eq", organization)],
         order=[("created_at", "asc"), ("user_id", "asc")],
-        after=page.after,
-        limit=page.limit + 1,
     )
-    return page_of(rows, page, ("created_at", "user_id"))
 
 
 @router.post("/members", status_code=201, response_model=Member, responses=CREATED | answers(409, 413))
@@ -43,17 +42,11 @@ async def add_member(caller: CallerDep, body: NewMember, response: Response) -> 
     organization = caller.need("organization:write")
     _refuse_more(caller, organization, body.role)
     row = {"organization_id": organization, "user_id": str(body.user_id), "role": body.role}
-    try:
+    with conflicting(
+        "This user belongs to the organization already.",
+        remedy=f"Change the role with PATCH /api/members/{body.user_id}",
+    ):
         made = await caller.rows.insert("organization_member", row)
-    except RowsFault as fault:
-        if fault.kind != "conflict":
-            raise
-        raise Problem(
-            409,
-            "conflict",
-            "This user belongs to the organization already.",
-            remedy=f"Change the role with PATCH /api/members/{body.user_id}",
-        ) from fault
     response.headers["Location"] = f"/api/members/{body.user_id}"
     return made
 

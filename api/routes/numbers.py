@@ -13,7 +13,7 @@ from api.models.common import Listed, changes_of
 from api.models.workspace import NumberChange, PhoneNumber
 from api.problems import Problem, found
 from api.putting import put
-from api.requests import CallerDep, PageDep, page_of
+from api.requests import CallerDep, PageDep, listed
 from runtime.numbers import e164
 from runtime.store.row_access import Condition
 
@@ -29,14 +29,9 @@ NumberPath = Annotated[str, Path(max_length=40, description="With its country co
 async def list_numbers(caller: CallerDep, page: PageDep) -> Json:
     """List the organization's numbers in order."""
     organization = caller.need("numbers:read")
-    rows = await caller.rows.select(
-        "phone_number",
-        where=[("organization_id", "eq", organization)],
-        order=[("number", "asc")],
-        after=page.after,
-        limit=page.limit + 1,
+    return await listed(
+        caller.rows, page, "phone_number", where=[("organization_id", "eq", organization)], order=[("number", "asc")]
     )
-    return page_of(rows, page, ("number",))
 
 
 @router.get("/phone-numbers/{number}", response_model=PhoneNumber, responses=answers(404))

@@ -14,7 +14,7 @@ from api.idempotency import PatchbayRoute
 from api.models.common import Listed, changes_of
 from api.models.organizations import NewOrganization, Organization, OrganizationChange, OrganizationDetails
 from api.problems import Problem, found
-from api.requests import CallerDep, PageDep, ServicesDep, page_of
+from api.requests import CallerDep, PageDep, ServicesDep, listed
 from api.routes.numbers import refuse_strange_workflow
 from api.services import Services
 
@@ -32,15 +32,10 @@ async def list_organizations(caller: CallerDep, page: PageDep) -> Json:
     mine = caller.principal.organizations
     for organization in mine:
         caller.need("organization:read", organization)
-    rows = await caller.rows.select(
-        "organization",
-        where=[("id", "in", sorted(mine))],
-        order=[("name", "asc"), ("id", "asc")],
-        after=page.after,
-        limit=page.limit + 1,
+    found_page = await listed(
+        caller.rows, page, "organization", where=[("id", "in", sorted(mine))], order=[("name", "asc"), ("id", "asc")]
     )
-    listed = page_of(rows, page, ("name", "id"))
-    return listed | {"items": [row | {"role": mine[row["id"]]} for row in listed["items"]]}
+    return found_page | {"items": [row | {"role": mine[row["id"]]} for row in found_page["items"]]}
 
 
 @router.post("/organizations", status_code=201, response_model=Organization, responses=CREATED | answers(409, 413))

@@ -12,7 +12,7 @@ from starlette.responses import Response
 from api.access import Caller
 from api.idempotency import PatchbayRoute
 from api.problems import Problem, found, of_error, problems
-from api.requests import CallerDep, PageDep, ServicesDep, page_of
+from api.requests import CallerDep, PageDep, ServicesDep, listed
 from api.services import Services
 from api.testing.bodies import ChatAnswer, ChatRequest, TestSessionBody, TestSessionList
 from api.testing.calls import TestCall, TestOrder
@@ -75,17 +75,11 @@ async def list_test_sessions(
     where: list[Any] = [("organization_id", "eq", caller.need("sessions:read"))]
     if workflow_version_id is not None:
         where.append(("workflow_version_id", "eq", str(workflow_version_id)))
-    rows = await caller.rows.select(
-        "test_session",
-        columns=_COLUMNS,
-        where=where,
-        order=[("created_at", "desc"), ("id", "desc")],
-        after=page.after,
-        limit=page.limit + 1,
+    found_page = await listed(
+        caller.rows, page, "test_session", columns=_COLUMNS, where=where, order=[("created_at", "desc"), ("id", "desc")]
     )
-    listed = page_of(rows, page, ("created_at", "id"))
-    calls = await _calls_of(caller, listed["items"])
-    return TestSessionList(items=[_body(row, calls) for row in listed["items"]], next=listed["next"])
+    calls = await _calls_of(caller, found_page["items"])
+    return TestSessionList(items=[_body(row, calls) for row in found_page["items"]], next=found_page["next"])
 
 
 @router.get(

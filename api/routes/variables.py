@@ -14,7 +14,7 @@ from api.models.common import Listed
 from api.models.workspace import Variable, VariableChange
 from api.problems import found
 from api.putting import put
-from api.requests import CallerDep, PageDep, ServicesDep, page_of
+from api.requests import CallerDep, PageDep, ServicesDep, listed
 
 __all__ = ["router"]
 
@@ -31,15 +31,14 @@ NamePath = Annotated[
 async def list_variables(caller: CallerDep, page: PageDep) -> Json:
     """List variables and secrets by name, secrets without their values."""
     organization = caller.need("variables:read")
-    rows = await caller.rows.select(
+    return await listed(
+        caller.rows,
+        page,
         "workspace_variable",
         columns=_COLUMNS,
         where=[("organization_id", "eq", organization)],
         order=[("name", "asc")],
-        after=page.after,
-        limit=page.limit + 1,
     )
-    return page_of(rows, page, ("name",))
 
 
 @router.get("/variables/{name}", response_model=Variable, responses=answers(404))

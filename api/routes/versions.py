@@ -13,7 +13,7 @@ from api.checking import checked, faults_of, refuse_unstorable
 from api.idempotency import PatchbayRoute
 from api.models.workflows import ConfigBody, ValidationBody, Version
 from api.preconditions import IfMatch, IfNoneMatch, is_current, is_known, revision_in, tag_of
-from api.problems import Problem, found
+from api.problems import Problem, conflicting, found
 from api.requests import CallerDep
 from api.versioning import SUMMARY, version_answer
 from runtime.store.row_access import Condition, RowsFault
@@ -78,21 +78,15 @@ async def remove_version(caller: CallerDep, version_id: UUID, if_match: IfMatch 
     row = await _version(caller, version_id, "workflows:write", columns=SUMMARY)
     _refuse_fixed(row)
     await _refuse_changed(caller, row, if_match)
-    try:
+    with conflicting(
+        "Tests ran on this draft, and their records refer to it.",
+        remedy="Keep it, and make a new one with POST /api/workflows/{workflow_id}/versions.",
+    ):
         gone = await caller.rows.delete(
             "workflow_version",
             [("id", "eq", row["id"]), ("status", "eq", "draft"), ("revision", "eq", row["revision"])],
             returning=["id"],
         )
-    except RowsFault as fault:
-        if fault.kind != "conflict":
-            raise
-        raise Problem(
-            409,
-            "conflict",
-            "Tests ran on this draft, and their records refer to it.",
-            remedy="Keep it, and make a new one with POST /api/workflows/{workflow_id}/versions.",
-        ) from fault
     if not gone:
         raise Problem(409, "conflict", "The draft was changed just now.", remedy="Read it again.")
 

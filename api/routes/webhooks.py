@@ -13,7 +13,7 @@ from api.idempotency import PatchbayRoute
 from api.models.common import Listed
 from api.models.webhooks import WebhookDelivery
 from api.problems import found
-from api.requests import CallerDep, PageDep, page_of
+from api.requests import CallerDep, PageDep, listed
 from api.routes.sessions import no_cursor
 from runtime.store.row_access import Condition, Row
 
@@ -39,14 +39,9 @@ async def list_deliveries(
         where.append(("session_id", "eq", str(session_id)))
     if page.after is not None and len(page.after) != 2:
         raise no_cursor()
-    rows = await caller.rows.select(
-        "webhook_delivery",
-        where=where,
-        order=[("created_at", "desc"), ("id", "desc")],
-        after=page.after,
-        limit=page.limit + 1,
+    return await listed(
+        caller.rows, page, "webhook_delivery", where=where, order=[("created_at", "desc"), ("id", "desc")]
     )
-    return page_of(rows, page, ("created_at", "id"))
 
 
 @router.get(

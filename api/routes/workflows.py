@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -22,11 +23,11 @@ from api.models.workflows import (
     WorkflowChange,
     WorkflowDetails,
 )
-from api.problems import Problem, found
-from api.requests import CallerDep, PageDep, page_of
+from api.problems import conflicting, found
+from api.requests import CallerDep, PageDep, listed
 from api.templating import template
 from api.versioning import SUMMARY, version_answer
-from runtime.store.row_access import Condition, RowsFault
+from runtime.store.row_access import Condition
 
 __all__ = ["router"]
 
@@ -49,15 +50,10 @@ async def list_workflows(
     where: list[Condition] = [("organization_id", "eq", organization)]
     if name is not None:
         where.append(("name", "eq", name))
-    rows = await caller.rows.select(
-        "workflow",
-        where=where,
-        order=[("created_at", "desc"), ("id", "desc")],
-        after=page.after,
-        limit=page.limit + 1,
+    found_page = await listed(
+        caller.rows, page, "workflow", where=where, order=[("created_at", "desc"), ("id", "desc")]
     )
-    listed = page_of(rows, page, ("created_at", "id"))
-    return listed | {"items": await _with_numbers(caller, listed["items"])}
+    return found_page | {"items": await _with_numbers(caller, found_page["items"])}
 
 
 @router.post("/workflows", status_code=201, response_model=WorkflowDetails, responses=CREATED | answers(404, 409, 413))
@@ -68,10 +64,8 @@ async def make_workflow(caller: CallerDep, body: NewWorkflow, response: Response
     if config is not None:
         await refuse_unstorable(config)
     row = {"organization_id": organization, "name": body.name, "description": body.description}
-    try:
+    with _one_of_a_name(body.name):
         made = await caller.rows.insert("workflow", row)
-    except RowsFault as fault:
-        raise _name_taken(fault, body.name) from fault
     if config is not None:
         await caller.rows.rpc("create_draft", {"workflow_id": made["id"], "config": config})
     response.headers["Location"] = f"/api/workflows/{made['id']}"
@@ -90,10 +84,8 @@ async def change_workflow(caller: CallerDep, workflow_id: UUID, body: WorkflowCh
     row = await _workflow(caller, workflow_id)
     caller.need("workflows:write", row["organization_id"])
     if changes := changes_of(body):
-        try:
+        with _one_of_a_name(body.name):
             changed = await caller.rows.update("workflow", [("id", "eq", row["id"])], changes)
-        except RowsFault as fault:
-            raise _name_taken(fault, body.name) from fault
         row = found(changed, "workflow", row["id"])
     return await _details(caller, row)
 
@@ -103,17 +95,11 @@ async def remove_workflow(caller: CallerDep, workflow_id: UUID) -> None:
     """Remove a workflow and its versions; 409 where a call ran on one of them."""
     row = await _workflow(caller, workflow_id)
     caller.need("workflows:write", row["organization_id"])
-    try:
+    with conflicting(
+        "Calls or tests ran on versions of this workflow, and their records refer to it.",
+        remedy="Keep it and take its phone numbers away, or erase the calls first.",
+    ):
         gone = await caller.rows.delete("workflow", [("id", "eq", row["id"])], returning=["id"])
-    except RowsFault as fault:
-        if fault.kind != "conflict":
-            raise
-        raise Problem(
-            409,
-            "conflict",
-            "Calls or tests ran on versions of this workflow, and their records refer to it.",
-            remedy="Keep it and take its phone numbers away, or erase the calls first.",
-        ) from fault
     found(gone, "workflow", row["id"])
 
 
@@ -126,15 +112,14 @@ async def remove_workflow(caller: CallerDep, workflow_id: UUID) -> None:
 async def list_versions(caller: CallerDep, workflow_id: UUID, page: PageDep) -> Json:
     """List a workflow's versions without their configs, the newest first."""
     workflow = await _workflow(caller, workflow_id)
-    rows = await caller.rows.select(
+    return await listed(
+        caller.rows,
+        page,
         "workflow_version",
         columns=SUMMARY,
         where=[("workflow_id", "eq", workflow["id"])],
         order=[("version", "desc")],
-        after=page.after,
-        limit=page.limit + 1,
     )
-    return page_of(rows, page, ("version",))
 
 
 @router.post(
@@ -219,9 +204,5 @@ async def _latest(caller: Caller, ids: Sequence[str]) -> dict[str, int]:
     return latest
 
 
-def _name_taken(fault: RowsFault, name: str) -> Exception:
-    if fault.kind != "conflict":
-        return fault
-    return Problem(
-        409, "conflict", f"There is a workflow '{name}' already.", remedy="Give it another name, or change that one."
-    )
+def _one_of_a_name(name: str) -> AbstractContextManager[None]:
+    return conflicting(f"There is a workflow '{name}' already.", remedy="Give it another name, or change that one.")

@@ -8,12 +8,13 @@ import sys
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from livekit.agents import AgentSession, ConversationItemAddedEvent, SpeechCreatedEvent, function_tool, llm
-from livekit.agents.voice import Agent, RunContext, SpeechHandle
+from livekit.agents import AgentSession, ConversationItemAddedEvent, function_tool, llm
+from livekit.agents.voice import Agent, RunContext
 from livekit.plugins import openai
 
 from benchmarks.peers.script import AGENTS, REMEMBER, TOOLS, TOPIC
 from benchmarks.peers.serving import serve, text_orders
+from benchmarks.peers.speeches import Speeches
 
 __all__ = ["LiveKitSide", "LiveKitTalk", "ToolsOf"]
 
@@ -51,25 +52,24 @@ class LiveKitTalk:
         self.entered = asyncio.Event()
         self.known: dict[str, str] = {}
         self._said = ""
-        self._speeches: set[SpeechHandle] = set()
         # Without audio there is nothing to detect; the defaults would load the detector and the end-of-turn model.
         self._session: AgentSession[None] = AgentSession(
             llm=model, vad=None, turn_handling={"turn_detection": None}, user_away_timeout=None
         )
-        self._session.on("speech_created", self._created)
+        self._speeches = Speeches(self._session)
         self._session.on("conversation_item_added", self._added)
 
     async def begin(self) -> None:
         await self._session.start(ScriptAgent(self, "front_desk"), record=False)
-        await self._quiet()
+        await self._speeches.over()
 
     async def say(self, text: str, *, moves: bool) -> str:
         self.entered.clear()
         self._session.generate_reply(user_input=text)
-        await self._quiet()
+        await self._speeches.over()
         if moves:
             await self.entered.wait()
-            await self._quiet()
+            await self._speeches.over()
         return self._said
 
     async def aclose(self) -> None:
@@ -78,15 +78,6 @@ class LiveKitTalk:
     async def run_tool(self, name: str) -> str:
         self.tools += 1
         return json.dumps(dict(TOOLS[name].result))
-
-    async def _quiet(self) -> None:
-        await asyncio.sleep(0)
-        while self._speeches:
-            await next(iter(self._speeches)).wait_for_playout()
-
-    def _created(self, event: SpeechCreatedEvent) -> None:
-        self._speeches.add(event.speech_handle)
-        event.speech_handle.add_done_callback(self._speeches.discard)
 
     def _added(self, event: ConversationItemAddedEvent) -> None:
         if isinstance(event.item, llm.ChatMessage) and event.item.role == "assistant":

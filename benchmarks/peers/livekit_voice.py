@@ -17,6 +17,7 @@ from livekit.agents.voice import Agent
 from benchmarks.fakes import ScriptedLLM, SlowVoice
 from benchmarks.peers.script import AGENTS
 from benchmarks.peers.serving import serve, tune
+from benchmarks.peers.sound import Ears
 from benchmarks.peers.voice_calls import SPOKEN_S, Call, OpenCall, frames_of, voice_orders
 
 
@@ -46,7 +47,8 @@ def _opening(executor: Executor | None) -> OpenCall:
             user_away_timeout=None,
         )
         call.watch(session)
-        session.input.audio = call.ears
+        session.input.audio = ears = Ears()
+        call.push = ears.push
         session.output.audio = call.mouth
         await session.start(_Desk(instructions=AGENTS["front_desk"].prompt), record=False)
         try:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import time
 import wave
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -16,7 +16,7 @@ from livekit.agents import AgentSession, UserStateChangedEvent
 
 from benchmarks.fakes import PLAIN, ScriptedSTT
 from benchmarks.peers.serving import LoopLag, Order, memory_mb
-from benchmarks.peers.sound import FRAME_S, IN_RATE, Ears, Mouth
+from benchmarks.peers.sound import FRAME_S, IN_RATE, Mouth
 
 __all__ = ["SPOKEN_S", "Call", "OpenCall", "frames_of", "voice_orders"]
 
@@ -28,15 +28,18 @@ _REST_S: Final = 3.5
 """From the end of a caller's phrase to the next one: the answer, and a pause."""
 _PHASES: Final = 4
 """Callers are not in step: a quarter of them has its frame every 5 ms."""
-_SETTLE_S: Final = 3.0
+_SETTLE_S: Final = 2.0
 _A_CALL_S: Final = 0.03
+
+
+def _unheard(_frame: rtc.AudioFrame) -> None: ...
 
 
 @dataclass(slots=True)
 class Call:
-    """One call's ends: what the caller is heard by, and what the caller hears."""
+    """One call's ends: `push` is what the caller is heard by, once somebody listens; `mouth` is what the caller hears."""
 
-    ears: Ears = field(default_factory=Ears)
+    push: Callable[[rtc.AudioFrame], None] = _unheard
     mouth: Mouth = field(default_factory=Mouth)
     listener: ScriptedSTT = field(default_factory=ScriptedSTT)
     spoken_at: float = 0.0
@@ -94,17 +97,18 @@ def voice_orders(open_call: OpenCall, phrase: Sequence[rtc.AudioFrame], tuned: C
         calls = [Call() for _ in range(order["sessions"])]
         clock = _Clock(calls, phrase)
         before = memory_mb()
-        async with AsyncExitStack() as stack:
+        async with _lines() as lines:
             ticking = asyncio.create_task(clock.run())  # noqa: TID251 - Patchbay is not in the peers' environments
-            stack.callback(ticking.cancel)
             for call in calls:
-                await stack.enter_async_context(open_call(call))
+                lines.append(AsyncExitStack())
+                await lines[-1].enter_async_context(open_call(call))
                 await asyncio.sleep(_A_CALL_S)
             await asyncio.sleep(_SETTLE_S)
             memory = memory_mb()
             found = await _measured(calls, order["seconds"])
             if ticking.done():
                 ticking.result()
+            ticking.cancel()
         return found | {"memory_mb": memory - before}
 
     async def tune(_order: Mapping[str, Json]) -> dict[str, Json]:
@@ -112,6 +116,16 @@ def voice_orders(open_call: OpenCall, phrase: Sequence[rtc.AudioFrame], tuned: C
         return {}
 
     return {"voice": voice, "tune": tune}
+
+
+@asynccontextmanager
+async def _lines() -> AsyncIterator[list[AsyncExitStack]]:
+    """Yield what each call is opened on; they are closed all at once, for each waits some while for what is still said."""
+    lines: list[AsyncExitStack] = []
+    try:
+        yield lines
+    finally:
+        await asyncio.gather(*(line.aclose() for line in lines))
 
 
 async def _measured(calls: Sequence[Call], seconds: float) -> dict[str, Json]:
@@ -153,7 +167,7 @@ class _Clock:
 
     def _push(self, call: Call, at: int) -> None:
         at %= self._round
-        call.ears.push(self._phrase[at] if at < len(self._phrase) else self._quiet)
+        call.push(self._phrase[at] if at < len(self._phrase) else self._quiet)
         if at == 0:
             call.note_answer()
         if at == len(self._phrase) - 1:

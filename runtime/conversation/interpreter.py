@@ -8,8 +8,9 @@ from typing import Any, assert_never
 from runtime.conversation import events as ev
 from runtime.conversation import keypad, masking, paths, prompts, resuming, telephone
 from runtime.conversation.commands import AskModel, CancelTimer, Close, HangUp, Say, StartTimer
+from runtime.conversation.folding import APOLOGY
 from runtime.conversation.scene import Reply, Scene, Step
-from runtime.conversation.state import APOLOGY, CallState
+from runtime.conversation.state import CallState
 from runtime.conversation.values import awaited_variable, offer, offer_found
 from runtime.conversation.wordings import wording
 from runtime.variables import is_partial, said, say_back

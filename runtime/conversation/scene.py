@@ -9,7 +9,8 @@ from typing import Any, TypeVar
 from runtime.conversation import events as ev
 from runtime.conversation import masking
 from runtime.conversation.commands import Command
-from runtime.conversation.state import CallState, apply
+from runtime.conversation.folding import apply
+from runtime.conversation.state import CallState
 from runtime.variables import Context, VariableSpec
 from runtime.workflow.graph import Agent, Workflow
 

@@ -58,6 +58,7 @@ class Backlog:
         self._waiting: list[tuple[int, asyncio.Future[None]]] = []
         self.total = 0
         self.depth = 0
+        self._through = 0  # so many of the first records are settled, however many behind them are as well
         self.some = asyncio.Event()
         self.enough = asyncio.Event()
 
@@ -75,14 +76,13 @@ class Backlog:
     def put(self, record: Record) -> None:
         """Write the record to the local log and queue it. Raises `ValueError` where it cannot be JSON."""
         line = encode(record)
-        entry = Entry(record, time.monotonic())
-        segment = self._written(line)
+        segment = self._written(line) if self._unwritten.queue else self._log.append(line)
+        entry = Entry(record, time.monotonic(), segment)
         if segment is None:
             self._unwritten.add(entry, line)
         if segment is not None and self._held >= self._memory:
             self._extend(segment, segment.size - len(line), len(line), entry.since)
         else:
-            entry.segment = segment
             self._items.append(entry)
             self._held += 1
         self.total += 1
@@ -121,7 +121,7 @@ class Backlog:
 
     async def settled(self, ordinal: int, timeout_s: float | None) -> bool:
         """Wait until the first `ordinal` records are settled; False when `timeout_s` is over before."""
-        if self.total - self.depth >= ordinal:
+        if self._through >= ordinal:
             return True
         done = asyncio.get_running_loop().create_future()
         self._waiting.append((ordinal, done))
@@ -134,11 +134,8 @@ class Backlog:
 
     def _written(self, line: bytes) -> Segment | None:
         """Where the line is now, None where only memory can have it: nothing overtakes what the disk has refused."""
-        if self._unwritten.queue:
-            self.catch_up()
-            if self._unwritten.queue:
-                return None
-        return self._log.append(line)
+        self.catch_up()
+        return None if self._unwritten.queue else self._log.append(line)
 
     def _extend(self, segment: Segment, offset: int, size: int, since: float) -> None:
         last = self._items[-1] if self._items else None
@@ -167,7 +164,7 @@ class Backlog:
             self._items.remove(stretch)
 
     async def _read(self, stretch: _Stretch, limit: int) -> Chunk:
-        """In a thread: a thousand records take milliseconds, which the audio would hear."""
+        """In a thread: two thousand records take milliseconds, which the audio would hear."""
         try:
             return await asyncio.to_thread(read_chunk, stretch.segment.path, stretch.start, limit)
         except OSError:
@@ -189,12 +186,13 @@ class Backlog:
             self.some.clear()
         if self.depth < self._wake_at:
             self.enough.clear()
-        settled = self.total - self.depth
+        if not self._taken:
+            self._through = self.total - self.depth
         waiting, self._waiting = self._waiting, []
         for ordinal, done in waiting:
             if done.done():
                 continue
-            if ordinal <= settled:
+            if ordinal <= self._through:
                 done.set_result(None)
             else:
                 self._waiting.append((ordinal, done))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -36,6 +37,7 @@ class Tuning:
     memory: int = 5000
     memory_bytes: int = 64 * 1024 * 1024
     segment_bytes: int = 16 * 1024 * 1024
+    # Each time while the store takes twice that; else every fifth time, to see that the disk answers: what is stored needs no sync.
     sync_s: float = 0.2
     retry_s: tuple[float, float] = (0.1, 5.0)
     patience_s: Sequence[float] = (0.1, 0.4, 1.5, 4.0)
@@ -104,8 +106,8 @@ class EventLog:
         store: Store,
         *,
         on_fault: Callable[[str, str], None] | None = None,
-        flush_s: float = 0.1,
-        max_batch: int = 200,
+        flush_s: float = 0.2,
+        max_batch: int = 1000,
         tuning: Tuning = Tuning(),
         max_bytes: int = MAX_BYTES,
         ends: Ends | None = None,
@@ -196,10 +198,11 @@ class EventLog:
 
     async def _housekeep(self) -> None:
         looked_at = self._loop.time()
-        while True:
+        for turn in itertools.count(1):
             await asyncio.sleep(self._tuning.sync_s)
             self._backlog.catch_up()
-            await self._local.housekeep()
+            if turn % 5 == 0 or self._local.has_finished or self._backlog.lag_s > 2 * self._tuning.sync_s:
+                await self._local.housekeep()
             if self._loop.time() - looked_at >= min(1.0, self._tuning.look_s):
                 await self._local.bound.look()
                 looked_at = self._loop.time()

@@ -69,8 +69,12 @@ class Fleet(Protocol):
 
     A call's first lease is made by `open_call`, with epoch 1, where its row names a `worker_id`; it ends with `close_call`.
     Events carry the epoch of who wrote them (`EventRow.epoch`): the store refuses those of an earlier owner, which are kept in
-    `late_event` for people to look at, and so is a close by an earlier owner.
+    `late_event` for people to look at, and so is a close by an earlier owner. `late_seen` counts the events that `append`
+    found to be such since the store was opened; one that is sent again counts again.
     """
+
+    @property
+    def late_seen(self) -> int: ...
 
     async def beat(self, worker: WorkerRow, calls: Sequence[tuple[str, int]], lease_s: float) -> Beat:
         """Register the worker or say that it lives, and renew its calls' leases (session id and epoch), in one statement."""

@@ -176,6 +176,11 @@ class LocalLog:
             self._lock = None
 
     @property
+    def has_finished(self) -> bool:
+        """Whether there are files to delete."""
+        return bool(self._trash)
+
+    @property
     def _lock_path(self) -> Path:
         return self._folder / f"{self._name}.lock"
 

@@ -12,7 +12,8 @@ from pydantic import ValidationError
 from pydantic_core import PydanticSerializationError, from_json, to_json
 
 from runtime.conversation import events as ev
-from runtime.conversation.state import UNREADABLE, CallState, Running, apply, skip
+from runtime.conversation.folding import apply, skip
+from runtime.conversation.state import UNREADABLE, CallState, Running
 from runtime.errors import NotFound, PatchbayError
 from runtime.session.fleet_ports import CheckpointRow
 from runtime.session.ports import CallRow, EventRow

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import structlog
 
 from runtime.errors import StoreUnreachable
-from runtime.session.backlog import Backlog
+from runtime.session.backlog import Backlog, Entry
 from runtime.session.delivery import Delivery
+from runtime.session.unwritten import session_of
 
 __all__ = ["Backoff", "Writer"]
 
@@ -37,7 +38,12 @@ class Backoff:
 
 
 class Writer:
-    """Takes from the backlog after `flush_s` or when it holds `wake_at` records, and retries while the store is away."""
+    """Takes from the backlog after `flush_s` or when it holds `wake_at` records, and retries while the store is away.
+
+    Where more waits than one batch holds, two are on their way at once: while the store works on one, the other is encoded
+    or worked on as well. Each has sessions of its own, and both are through before the next are taken, so that the events
+    of a session are stored in order whatever becomes of the other batch.
+    """
 
     def __init__(
         self,
@@ -69,9 +75,9 @@ class Writer:
             return
 
     async def _send(self) -> None:
-        entries = await self._backlog.take(_LARGEST_BATCH)
+        entries = await self._backlog.take(2 * _LARGEST_BATCH)
         try:
-            await self._delivery.deliver(entries)
+            await self._deliver(entries)
         except StoreUnreachable as error:
             self._backlog.settle()
             self._away(error)
@@ -79,6 +85,17 @@ class Writer:
         else:
             self._backlog.settle()
             self._back()
+
+    async def _deliver(self, entries: Sequence[Entry]) -> None:
+        """Raises what went wrong on either way when nothing is on its way any more."""
+        ways = [entries] if len(entries) <= _LARGEST_BATCH else _in_two(entries)
+        for error in await asyncio.gather(*map(self._in_turn, ways), return_exceptions=True):
+            if error is not None:
+                raise error
+
+    async def _in_turn(self, entries: Sequence[Entry]) -> None:
+        for start in range(0, len(entries), _LARGEST_BATCH):
+            await self._delivery.deliver(entries[start : start + _LARGEST_BATCH])
 
     def _away(self, error: StoreUnreachable) -> None:
         if not self._backoff.tries:
@@ -88,3 +105,12 @@ class Writer:
         if self._backoff.tries:
             _log.info("store_back", waiting=self._backlog.depth)
         self._backoff.reset()
+
+
+def _in_two(entries: Sequence[Entry]) -> list[list[Entry]]:
+    """Every second session in the one, the others in the other; each in order."""
+    sides: dict[str, int] = {}
+    ways: list[list[Entry]] = [[], []]
+    for entry in entries:
+        ways[sides.setdefault(session_of(entry.record), len(sides) % 2)].append(entry)
+    return ways

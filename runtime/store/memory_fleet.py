@@ -30,6 +30,7 @@ class Fleets(Tables):
 
     def __init__(self) -> None:
         super().__init__()
+        self.late_seen = 0
         self.late_events: dict[str, dict[tuple[int, int], EventRow]] = {}
         self._workers: dict[str, _Worker] = {}
         self._leases: dict[str, Lease] = {}
@@ -119,6 +120,7 @@ class Fleets(Tables):
         if stored is None or stored.epoch != event.epoch:
             kept = self.late_events.setdefault(event.session_id, {})
             kept.setdefault((event.epoch, event.seq), replace(event, secret=None))
+            self.late_seen += 1
         return True
 
     def _forget_lease(self, session_id: str) -> None:

@@ -103,11 +103,13 @@ class PostgresStore(AfterCalls, Analyses, Fleets, Numbers):
             return
         columns = rows.event_columns(events)
         try:
-            await self.run(lambda connection: connection.execute(queries.APPEND, *columns))
+            done = await self.run(lambda connection: connection.execute(queries.APPEND, *columns))
         except PatchbayError as refusal:
             if not isinstance(refusal.__cause__, asyncpg.UniqueViolationError):
                 raise
-            await self.run(lambda connection: connection.execute(queries.APPEND_BESIDE, *columns))
+            done = await self.run(lambda connection: connection.execute(queries.APPEND_BESIDE, *columns))
+        if done != f"INSERT 0 {len(events)}":  # the others are stored already, or came late
+            await self.look_for_late(events)
 
     async def close_call(self, row: CallRow) -> bool:
         found = await self.fetch(queries.CALL_CLOSE, *rows.close_arguments(row))

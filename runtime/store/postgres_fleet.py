@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from runtime.session.fleet_ports import Beat, CheckpointRow, Lease, WorkerRow
+from runtime.session.ports import EventRow
 from runtime.store import rows
 from runtime.store.pool import Database
 
@@ -101,10 +102,16 @@ where (excluded.epoch, excluded.seq) >= (c.epoch, c.seq)
 _CHECKPOINT = (
     "select session_id, organization_id, seq, epoch, ciphertext from public.call_checkpoint where session_id = $1"
 )
+_LATE = """
+select count(*) from unnest($1::uuid[], $2::int[], $3::int[]) as g (session_id, seq, epoch)
+join public.late_event using (session_id, seq, epoch)
+"""
 
 
 class Fleets(Database):
     """The `Fleet` of a `Store`."""
+
+    late_seen = 0
 
     async def beat(self, worker: WorkerRow, calls: Sequence[tuple[str, int]], lease_s: float) -> Beat:
         found = await self.fetch(
@@ -122,6 +129,16 @@ class Fleets(Database):
             lease_s,
         )
         return Beat(frozenset(str(row["session_id"]) for row in found))
+
+    async def look_for_late(self, events: Sequence[EventRow]) -> None:
+        """Count those of these events that came late."""
+        columns = (
+            [event.session_id for event in events],
+            [event.seq for event in events],
+            [event.epoch for event in events],
+        )
+        ((found,),) = await self.fetch(_LATE, *columns)
+        self.late_seen += found
 
     async def leave(self, worker_id: str) -> None:
         await self.fetch(_LEAVE, worker_id)

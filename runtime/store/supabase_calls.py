@@ -32,6 +32,11 @@ class Calls(Api):
     ) -> None:
         super().__init__(url, key, transport=transport)
         self.database = database
+        self._late = 0
+
+    @property
+    def late_seen(self) -> int:
+        return self._late if self.database is None else self.database.late_seen
 
     def listen(self, on_change: Callable[[str, str], None]) -> AbstractAsyncContextManager[None]:
         return _Unheard(self) if self.database is None else self.database.listen(on_change)
@@ -46,7 +51,8 @@ class Calls(Api):
         if self.database is not None:
             await self.database.append(events)
         elif events:
-            await self.ask("append", events=[as_object(event) for event in events])
+            late = await self.ask("append", events=[as_object(event) for event in events])
+            self._late += late  # not in one: others append meanwhile
 
     async def close_call(self, row: CallRow) -> bool:
         if self.database is not None:

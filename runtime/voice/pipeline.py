@@ -246,14 +246,14 @@ def turn_options(agent: Agent, *, offline: bool = False) -> dict[str, Any]:
     }
 
 
-def warm(*, local: bool = False) -> None:
+def warm(*, local: bool = False, plugins: bool = True) -> None:
     """Import and load what would make the first call slow, the `local` recogniser's words too where it is used.
 
-    To be called on the main thread, before any call.
-
-    LiveKit lets a plugin be imported on the main thread only; with calls on threads this is the one chance.
+    To be called on the main thread, before any call. LiveKit lets a plugin be imported there only: without `plugins`,
+    whoever loads a config has those that it names imported (`runtime.voice.plugins`).
     """
-    import_all()
+    if plugins:
+        import_all()
     inference.VAD()
     ssl_context()
     if local:

@@ -27,6 +27,7 @@ __all__ = [
     "import_all",
     "installed",
     "made",
+    "module_of",
     "parameters",
     "unknown_option",
 ]
@@ -59,10 +60,16 @@ def installed() -> tuple[str, ...]:
     return tuple(sorted(module.name.replace("_", "-") for module in modules))
 
 
+def module_of(provider: str) -> str:
+    """Return the module of a provider's plugin, installed or not."""
+    return f"livekit.plugins.{provider.replace('-', '_')}"
+
+
 def constructor(kind: Kind, provider: str) -> Constructor:
     """Return what makes a `kind` of `provider`: the plugin's class, or `load` where the class has one.
 
-    The first call imports the plugin, which LiveKit allows on the main thread only: `import_all` does it beforehand.
+    The first call imports the plugin, which LiveKit allows on the main thread only: `import_all` does it beforehand, and
+    `plugins.import_named` for one config.
     Raises `ProviderMissing` for a plugin that is not installed, ConfigRefused for one that makes no `kind`.
     """
     if provider == INFERENCE:
@@ -118,20 +125,21 @@ def _plugin(provider: str) -> ModuleType:
             f"'{provider[:80]}' is no provider's name.",
             remedy=f"Providers: {listed((*installed(), INFERENCE, LOCAL))}.",
         )
-    module = f"livekit.plugins.{provider.replace('-', '_')}"
+    module = module_of(provider)
     if importlib.util.find_spec(module) is None:
         raise _not_installed(provider)
     try:
         return importlib.import_module(module)
-    except ImportError as error:
-        raise ProviderMissing(
-            f"The plugin of the provider '{provider}' cannot be imported: {error}.",
-            remedy=f"Install it again: pip install livekit-plugins-{provider}",
-        ) from error
     except RuntimeError as error:  # LiveKit's: plugins register themselves on the main thread
         raise ProviderMissing(
             f"The plugin of the provider '{provider}' was not imported when the process started: {error}.",
             remedy="Restart the worker.",
+        ) from error
+    except (Exception, SystemExit) as error:  # a package's own fault, whatever it raises
+        why = str(error) if isinstance(error, ImportError) else f"{type(error).__name__}: {error}"
+        raise ProviderMissing(
+            f"The plugin of the provider '{provider}' cannot be imported: {why}.",
+            remedy=f"Install it again: pip install livekit-plugins-{provider}",
         ) from error
 
 

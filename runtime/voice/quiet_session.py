@@ -18,6 +18,11 @@ class QuietSession(AgentSession[None]):
     time. A listener that raises is logged and keeps no other from hearing.
     """
 
+    @property
+    def _text_only(self) -> bool:
+        """Whether LiveKit's own simulation runs it: never, and it is asked several times for each window of a voice."""
+        return False
+
     def emit(self, event: EventTypes, arg: AgentEvent) -> None:
         for listener in tuple(self._events.get(event, ())):
             try:

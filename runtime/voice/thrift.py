@@ -19,7 +19,7 @@ import structlog
 from livekit.agents.llm import ToolContext, tool_context
 from livekit.agents.telemetry import tracer, traces
 from livekit.agents.utils.aio import itertools
-from livekit.agents.voice import agent_activity, generation
+from livekit.agents.voice import agent_activity, generation, turn
 from livekit.rtc import EventEmitter
 from opentelemetry import trace
 from opentelemetry.util._decorator import _agnosticcontextmanager
@@ -33,6 +33,7 @@ _log = structlog.get_logger("voice")
 def apply() -> frozenset[str]:
     """Apply what can be applied, once in a process; return the names of what has been."""
     done = {name for module in (generation, itertools) for name in _replaced(module, "_ACloseable", _Closeable)}
+    done |= _replaced(turn, "_StreamingTurnDetector", _Detector)
     done |= _replaced(agent_activity, "dataclass", _dataclass)
     done |= _replaced(tool_context, "find_function_tools", _function_tools)
     done |= _replaced(EventEmitter, "emit", _emit)
@@ -56,6 +57,14 @@ class _Closeable(ABC):  # noqa: B024 - there is nothing to implement but what is
     @classmethod
     def __subclasshook__(cls, subclass: type) -> bool:
         return hasattr(subclass, "aclose")
+
+
+class _Detector(ABC):  # noqa: B024 - as above
+    """In place of another, which is asked for each window of sound in which somebody speaks."""
+
+    @classmethod
+    def __subclasshook__(cls, subclass: type) -> bool:
+        return all(hasattr(subclass, name) for name in ("model", "provider", "stream"))
 
 
 _made: dict[str, type] = {}

@@ -6,6 +6,8 @@ from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from runtime.docstrings import describe_fields
+
 __all__ = [
     "ConfigModel",
     "Coordinate",
@@ -37,7 +39,11 @@ Options: TypeAlias = dict[str, Any]
 
 class ConfigModel(BaseModel):
     model_config = ConfigDict(
-        frozen=True, extra="forbid", protected_namespaces=(), use_attribute_docstrings=True, hide_input_in_errors=True
+        frozen=True,
+        extra="forbid",
+        protected_namespaces=(),
+        json_schema_extra=describe_fields,
+        hide_input_in_errors=True,
     )
 
 

@@ -32,6 +32,7 @@ from api.services import Services
 from runtime.settings import Settings
 from runtime.store.row_access import SERVICE, Claims
 from tests.api.conftest import JWT_SECRET, ROLES, Tenant, user_token
+from tests.examples import examples
 
 Json = Any
 USER = str(uuid4())
@@ -408,7 +409,7 @@ _tokens = st.one_of(
 
 
 @given(token=_tokens)
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(300), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 async def test_no_garbage_passes_or_breaks_anything(server: Server, token: str) -> None:
     authenticator = TokenAuthenticator(Table(), jwt_secret=JWT_SECRET, more_secrets=["m" * 32], jwks=server.jwks())
     with pytest.raises(Problem) as caught:
@@ -417,7 +418,7 @@ async def test_no_garbage_passes_or_breaks_anything(server: Server, token: str) 
 
 
 @given(at=st.integers(min_value=0, max_value=10_000), bit=st.integers(min_value=0, max_value=5))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 async def test_no_token_passes_with_one_character_changed(at: int, bit: int) -> None:
     token = signed()
     at %= len(token) - 1  # the last character has bits that say nothing

@@ -11,6 +11,7 @@ RESULTS: dict[str, Any] = {
     "spread": {"text_turn_cpu_ms": {"patchbay": [4.0, 6.0], "livekit": [20.0, 20.0], "pipecat": [9.0, 11.0]}},
     "left_out": ["rooms: there is no livekit-server."],
     "failed": ["voice failed: a side fell silent"],
+    "seconds": {"text": 61.2, "voice": 120.0},
     "machine": {"cores": 2, "cpu": "Some CPU"},
     "at": "2026-11-22T10:00:00+00:00",
 }
@@ -43,3 +44,9 @@ def test_what_is_missing_is_said() -> None:
     assert "- rooms: there is no livekit-server." in page
     assert "- voice failed: a side fell silent" in page
     assert results_page({}).endswith("Nothing.\n")
+
+
+def test_how_long_the_parts_took_is_said_and_is_no_figure() -> None:
+    page = results_page(RESULTS)
+    assert "Seconds by part: text 61, voice 120; 181 in all." in page
+    assert "`seconds`" not in page

@@ -14,12 +14,22 @@ PYTHON = Path(sys.executable)
 
 
 def test_a_side_that_ends_before_it_answers_is_said_with_its_last_words(tmp_path: Path) -> None:
-    cores = frozenset(os.sched_getaffinity(0))
     with (
         pytest.raises(SideDied, match="no_such_side"),
-        side_process("gone", PYTHON, ["benchmarks.no_such_side"], tmp_path, cores),
+        side_process("gone", PYTHON, ["benchmarks.no_such_side"], tmp_path) as side,
     ):
-        pass
+        side.ready()
+
+
+def test_a_side_that_has_started_has_all_its_threads_on_its_core(tmp_path: Path) -> None:
+    with side_process("side", PYTHON, ["tests.benchmarks.threaded_side"], tmp_path) as side:
+        side.ready()
+        tasks = [int(task.name) for task in Path(f"/proc/{side.process.pid}/task").iterdir()]
+        assert len(tasks) > 1
+        assert {frozenset(os.sched_getaffinity(task)) for task in tasks} == {SIDE}
+        side.tell("first")
+        side.tell("second")
+        assert [side.answer()["do"], side.answer()["do"]] == ["first", "second"]
 
 
 def test_what_is_not_there_is_skipped() -> None:

@@ -6,7 +6,7 @@ from collections import Counter
 from itertools import pairwise
 
 from runtime.conversation.events import fact_from_row
-from runtime.conversation.state import fold
+from runtime.conversation.folding import fold
 from tests.calls.runs import CallResult
 
 __all__ = ["assert_promises"]

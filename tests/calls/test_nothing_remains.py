@@ -8,11 +8,22 @@ import weakref
 from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
+
 from runtime.harness.script import Say
 from runtime.voice.live_call import LiveCall
 from tests.calls.runs import Place, chatting, opened, read, script
 
 CALLS = 4
+
+
+@pytest.fixture(autouse=True)
+def only_ours() -> Iterator[None]:
+    """Have the collector look at what the test makes, and not again and again at all that other tests have imported."""
+    gc.collect()
+    gc.freeze()
+    yield
+    gc.unfreeze()
 
 
 def parts(live: LiveCall) -> Iterator[object]:

@@ -27,7 +27,8 @@ SCRIPTS = [
     ("order_status", "delayed"),
 ]
 QUICK = ("order_status", "delayed")
-BY_COST = [pytest.param(*each, marks=() if each == QUICK else pytest.mark.thorough) for each in SCRIPTS]
+BY_COST = [pytest.param(*QUICK, 3), *(pytest.param(*each, 1, marks=pytest.mark.thorough) for each in SCRIPTS)]
+"""With the last number 3, every third event is tried."""
 
 
 def greetings(config: Mapping[str, Json]) -> list[str]:
@@ -73,10 +74,12 @@ async def played_script(example: str, name: str, place: Place) -> Played:
 
 
 @pytest.mark.timeout(180)
-@pytest.mark.parametrize(("example", "name"), BY_COST)
-async def test_after_any_event_another_worker_finishes_the_call(example: str, name: str, place: Place) -> None:
+@pytest.mark.parametrize(("example", "name", "step"), BY_COST)
+async def test_after_any_event_another_worker_finishes_the_call(
+    example: str, name: str, step: int, place: Place
+) -> None:
     played = await played_script(example, name, place)
-    for seq in range(1, len(played.events)):
+    for seq in range(1, len(played.events), step):
         result = await resumed_at(played, seq)
         assert_same(played, result, seq)
 

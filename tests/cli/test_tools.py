@@ -43,7 +43,7 @@ def test_every_tool_is_listed_with_what_it_takes(patchbay: Patchbay) -> None:
     listed = json.loads(result.stdout)
     assert {each["tool_type"] for each in listed["tools"]} == default_registry().tool_types()
     assert listed["faults"] == []
-    keys = {"tool_type", "source", "version", "description", "config_schema", "parameters", "available"}
+    keys = {"tool_type", "source", "version", "description", "config_schema", "parameters"}
     assert all(each.keys() == keys and each["description"] for each in listed["tools"])
     request = tool(listed, "http_request")
     assert {"url", "json", "headers"} <= request["config_schema"]["properties"].keys()
@@ -104,7 +104,7 @@ def test_the_plugin_of_the_page_passes_its_test(tmp_path: Path) -> None:
     module, test = re.findall(r"(?ms)^```python\n(.*?)^```$", page)
     (tmp_path / "patchbay_check_stock.py").write_text(module)
     (tmp_path / "test_stock.py").write_text(test)
-    passed(tmp_path, "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:asyncio", "-o", "pythonpath=.", ".")
+    passed(tmp_path, "pytest", "-q", "-p", "no:cacheprovider", "-o", "pythonpath=.", ".")
 
 
 def test_the_workflow_of_the_page_has_no_fault() -> None:
@@ -172,7 +172,12 @@ def passed(folder: Path, *command: str) -> None:
         text=True,
         timeout=50,
         check=False,
-        env={"PATH": os.environ["PATH"], "HOME": str(folder.parent), "PYTHONDONTWRITEBYTECODE": "1"},
+        env={
+            "PATH": os.environ["PATH"],
+            "HOME": str(folder.parent),
+            "PYTHONDONTWRITEBYTECODE": "1",
+            "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
+        },
     )
     assert done.returncode == 0, f"{command}: {done.stdout}{done.stderr}"
 
@@ -181,14 +186,14 @@ def passed(folder: Path, *command: str) -> None:
 @pytest.mark.parametrize("name", ["a", "check_stock", "abcdefghij_klmnopqrst_uvwxyz01"])
 def test_a_new_package_passes_its_own_test_and_is_clean(tmp_path: Path, name: str) -> None:
     write_package(tmp_path, name)
-    passed(tmp_path, "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:asyncio")
+    passed(tmp_path, "pytest", "-q", "-p", "no:cacheprovider")
     passed(tmp_path, "ruff", "check", "--no-cache")
     passed(tmp_path, "ruff", "format", "--check", "--no-cache")
 
 
 @pytest.mark.thorough
 def test_the_example_passes_its_own_tests_and_is_clean(tmp_path: Path) -> None:
-    passed(CHECK_ORDER, "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:asyncio")
+    passed(CHECK_ORDER, "pytest", "-q", "-p", "no:cacheprovider")
     passed(CHECK_ORDER, "ruff", "check", "--no-cache")
     passed(CHECK_ORDER, "ruff", "format", "--check", "--no-cache")
 
@@ -220,7 +225,7 @@ def test_installed_packages_are_found(console: Console) -> None:
     listed = console.run("tools", "list", "--json").json
     assert listed["faults"] == []
     order, stock = tool(listed, "check_order"), tool(listed, "check_stock")
-    assert (order["source"], order["version"], order["available"]) == ("patchbay-check-order", "0.1.0", True)
+    assert (order["source"], order["version"]) == ("patchbay-check-order", "0.1.0")
     assert order["parameters"]["required"] == ["order_number"]
     assert stock["source"] == "patchbay-check-stock"
     assert stock["config_schema"]["required"] == ["base_url"]

@@ -116,6 +116,31 @@ async def test_a_store_with_every_bad_day_at_once_gets_every_event_once(
     assert [path.name for path in tmp_path.iterdir()] == ["refused.ndjson"]
 
 
+async def test_two_batches_at_once_keep_out_of_a_call_that_was_taken_over(
+    connection: Connection, store: PostgresStore, tmp_path: Path
+) -> None:
+    organization = await store.ensure_organization("acme")
+    log = await EventLog.open(tmp_path, store, flush_s=0.01, max_batch=10_000, tuning=QUICK)
+    calls = [log.open_call(a_call(organization.id, started_at=datetime.now(UTC))) for _ in range(4)]
+    assert await log.flush(10)
+    taken, *kept = calls
+    await connection.execute("update call_session set epoch = 2 where id = $1", UUID(taken.row.id))
+    for seq in range(1, 501):
+        for call in calls:
+            write(call, "call_started" if seq == 1 else "user_turn")
+    assert await log.flush(30)
+    stored = {
+        row[0]: row[1] for row in await connection.fetch("select session_id, count(*) from session_event group by 1")
+    }
+    assert stored == {UUID(call.row.id): 500 for call in kept}
+    late = await connection.fetch("select session_id, count(*), max(seq) from late_event group by 1")
+    assert [tuple(row) for row in late] == [(UUID(taken.row.id), 500, 500)]
+    assert [row for row in await gaps(connection) if row["session_id"] != UUID(taken.row.id)] == []
+    for call in calls:
+        await call.close(ended(call.row))
+    await log.aclose()
+
+
 async def bad_days(outages: StoreOutages, chance: random.Random) -> None:
     while True:
         outages.away = chance.random() < 0.3

@@ -249,6 +249,7 @@ async def test_an_earlier_owner_writes_nothing_more(store: Store, subject: Subje
     assert brief(await store.events(call.id)) == [(1, 1), (1, 2), (2, 3)]
     assert [event.secret for event in await store.events(call.id)] == [None, None, "new"]
     assert await late(subject, call.id) == [(1, 3), (1, 4)]
+    assert store.late_seen == 3
     assert await store.beat(a_worker(), [(call.id, 1)], LONG) == Beat(frozenset({call.id}))
     assert not await store.close_call(replace(call, ended_at=START, status="dropped", end_reason="error"))
     row = await store.call(call.id)
@@ -258,6 +259,7 @@ async def test_an_earlier_owner_writes_nothing_more(store: Store, subject: Subje
     assert not await store.close_call(replace(call, ended_at=START, status="dropped"))
     assert (await store.call(call.id)).status == "completed"
     assert await late(subject, call.id) == [(1, 3), (1, 4), (1, 5)], "the end of a call forgets no epoch"
+    assert store.late_seen == 4
 
 
 async def test_a_dead_workers_log_counts_until_the_call_is_taken(
@@ -271,7 +273,17 @@ async def test_a_dead_workers_log_counts_until_the_call_is_taken(
     await store.append([*some_events(call, 1, 2, 3), *some_events(call, 3, 4, epoch=lease.epoch)])
     assert brief(await store.events(call.id)) == [(1, 1), (1, 2), (2, 3), (2, 4)]
     assert await late(subject, call.id) == [(1, 3)]
+    assert store.late_seen == 1
     assert [event.secret for event in await store.events(call.id)] == ["token", "token", None, None]
+
+
+async def test_late_events_of_two_calls_at_once_are_all_counted(store: Store, acme: OrganizationRow) -> None:
+    calls = [await begin(store, acme) for _ in range(4)]
+    for call in calls:
+        await lose(store, call)
+    assert len(await take(store)) == len(calls)
+    await asyncio.gather(*(store.append(some_events(call, 1, 2)) for call in calls))
+    assert store.late_seen == 8
 
 
 async def test_the_last_owner_is_drained_after_the_end(store: Store, subject: Subject, acme: OrganizationRow) -> None:
@@ -280,6 +292,7 @@ async def test_the_last_owner_is_drained_after_the_end(store: Store, subject: Su
     await store.append(some_events(call, 1))
     assert brief(await store.events(call.id)) == [(1, 1)]
     assert await late(subject, call.id) == []
+    assert store.late_seen == 0
 
 
 async def test_events_and_a_take_over_at_once(store: Store, subject: Subject, acme: OrganizationRow) -> None:
@@ -370,7 +383,7 @@ async def test_a_store_that_is_away_says_so(store: Store, subject: Subject, acme
 
     complaints = await asyncio.gather(*map(complaint, USES.values()))
     assert dict(zip(USES, complaints, strict=True)) == dict.fromkeys(USES, StoreUnreachable)
-    assert {name for name in vars(Fleet) if not name.startswith("_")} == set(USES)
+    assert {name for name, made in vars(Fleet).items() if callable(made) and not name.startswith("_")} == set(USES)
 
 
 # ------------------------------------------------------------ in the database

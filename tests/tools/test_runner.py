@@ -66,7 +66,7 @@ ENDLESS.append(ENDLESS)
 RESULTS: dict[str, Json] = {"long": ["x" * 10_000], "odd": {"a": object()}, "loop": ENDLESS}
 
 
-DOES = Registry([Does], later={"mcp"})
+DOES = Registry([Does])
 
 
 @pytest.mark.parametrize(

@@ -353,6 +353,6 @@ async def test_a_missing_secret_is_told(receiver: Receiver, http: httpx.AsyncCli
 
 
 def test_it_is_built_in() -> None:
-    assert default_registry().is_available("webhook")
+    assert "webhook" in default_registry().tool_types()
     parameters = {"type": "object", "properties": {"reason": {"type": "string"}}}
     assert webhook("https://crm.example", parameters=parameters).parameters() == parameters

@@ -13,6 +13,7 @@ from runtime.errors import UsageFault
 from runtime.tasks import spawn
 from tests.worker.supervised import command, told
 from tests.worker.waiting import until
+from worker.address import held
 from worker.child import Status
 from worker.http import healthz, readyz, serving
 from worker.supervising.states import ProcessState
@@ -54,10 +55,26 @@ def test_the_reasons_are_said() -> None:
     ]
 
 
+async def test_a_port_that_another_holds_is_refused_before_either_answers() -> None:
+    async with held("127.0.0.1", 0) as address:
+        with pytest.raises(UsageFault, match=f"Port {address.port} on 127.0.0.1 is taken"):
+            async with held("127.0.0.1", address.port):
+                pass
+
+
+async def test_an_address_of_somebody_else_is_refused_by_name() -> None:
+    with pytest.raises(
+        UsageFault, match=r"^Health and metrics cannot be served on 192\.0\.2\.1, port 8081: Cannot assign"
+    ):
+        async with held("192.0.2.1", 8081):
+            pass
+
+
 async def test_the_routes_answer_and_nothing_else_does() -> None:
     async with (
-        serving("127.0.0.1", 0, lambda: [process()], lambda _states: b"x 1\n") as port,
-        httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", trust_env=False) as client,
+        held("127.0.0.1", 0) as address,
+        serving(address, lambda: [process()], lambda _states: b"x 1\n"),
+        httpx.AsyncClient(base_url=f"http://127.0.0.1:{address.port}", trust_env=False) as client,
     ):
         answers = {path: await client.get(path) for path in ("/healthz", "/readyz", "/metrics")}
         assert {answer.status_code for answer in answers.values()} == {200}
@@ -76,8 +93,8 @@ async def test_the_routes_answer_and_nothing_else_does() -> None:
 
 
 async def test_what_is_no_http_learns_nothing(caplog: pytest.LogCaptureFixture) -> None:
-    async with serving("127.0.0.1", 0, list, lambda _states: b"") as port:
-        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    async with held("127.0.0.1", 0) as address, serving(address, list, lambda _states: b""):
+        reader, writer = await asyncio.open_connection("127.0.0.1", address.port)
         writer.write(b"\x16\x03\x01 nonsense\r\n\r\n")
         answer = await reader.read()
         writer.close()
@@ -92,14 +109,14 @@ async def test_a_port_that_is_taken_is_named() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         with pytest.raises(UsageFault, match=f"Port {port} on 127.0.0.1 is taken") as caught:
-            async with serving("127.0.0.1", port, list, lambda _states: b""):
+            async with held("127.0.0.1", port):
                 pass
     assert "PATCHBAY_HTTP_PORT" in caught.value.remedy
 
 
 async def test_an_address_of_somebody_else_is_named() -> None:
     with pytest.raises(UsageFault, match=r"192\.0\.2\.1") as caught:
-        async with serving("192.0.2.1", 8081, list, lambda _states: b""):
+        async with held("192.0.2.1", 8081):
             pass
     assert "PATCHBAY_HTTP_HOST" in caught.value.remedy
 

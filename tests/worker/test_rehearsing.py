@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
+import pytest
 from structlog.testing import capture_logs
 
 from runtime.session.event_log import EventLog
@@ -17,11 +19,14 @@ from runtime.tasks import cancel_and_wait, spawn
 from runtime.voice.composing import Workshop
 from runtime.voice.speech_files import SpeechFiles
 from runtime.voice.spoken import SpokenCache
+from runtime.voice.static_lines import static_lines
 from tests.fakes.http_voice import HttpVoice, http_voice
+from tests.fakes.virtual_time import in_virtual_time
+from tests.fakes.voice_providers import Ears, Mind, Standins, Throat, Throb
 from tests.fakes.workflows import front_desk
 from tests.worker.waiting import until
-from worker.rehearsing import Rehearsals
-from worker.versions import Versions
+from worker.rehearsing import AGAIN_S, Rehearsals
+from worker.versions import CompiledVersion, Versions
 
 GREETING = "Hello, this is Acme."
 
@@ -53,11 +58,17 @@ async def house(folder: Path, *, kept: bool = True, status: int = 200) -> AsyncI
         versions = Versions(store, offline=True)
         rehearsals = Rehearsals(workshop, store.variables)
         versions.on_loaded = rehearsals.loaded
-        task = spawn(rehearsals.run(), name="rehearsals")
-        try:
+        async with running(rehearsals):
             yield House(store, versions, voice, files)
-        finally:
-            await cancel_and_wait(task)
+
+
+@asynccontextmanager
+async def running(rehearsals: Rehearsals) -> AsyncIterator[None]:
+    task = spawn(rehearsals.run(), name="rehearsals")
+    try:
+        yield
+    finally:
+        await cancel_and_wait(task)
 
 
 @asynccontextmanager
@@ -117,3 +128,61 @@ async def test_without_a_disk_nothing_is_rehearsed(tmp_path: Path) -> None:
         version = home.versions.cached(row.id)
         assert version is not None
         assert home.voice.asked == []
+
+
+# ---------------------------------------------------------------- a voice that is down for a while
+
+
+@dataclass(slots=True)
+class Booth:
+    """A workshop whose one voice is a stand-in, which counts as a provider's."""
+
+    throat: Throat
+    spoken: SpokenCache
+
+    def providers(self, _order: object) -> Standins:
+        made = Standins(Mind(lambda _asked: []), self.throat, Ears(), Throb(), spoken=self.spoken)
+        made.offline = False
+        return made
+
+
+async def loaded(booth: Booth) -> tuple[Rehearsals, CompiledVersion]:
+    """Return rehearsals that run, and a version that they have just been told of."""
+    store = MemoryStore()
+    acme = await store.ensure_organization("Acme")
+    config = front_desk(defaults={"tts": {"provider": "openai", "voice_id": "one"}, "llm": {"provider": "local"}})
+    row = await store.publish((await store.save_draft(acme.id, "desk", config)).id)
+    version = await Versions(store, offline=True).get(row.id)
+    rehearsals = Rehearsals(cast("Workshop", booth), store.variables)
+    rehearsals.loaded(version)
+    return rehearsals, version
+
+
+@pytest.mark.parametrize("failures", range(1, len(AGAIN_S) + 2))
+def test_a_voice_that_was_down_is_asked_again_later_until_it_has_spoken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failures: int
+) -> None:
+    """With one failure more than there are waits it is given up, until the version is loaded again."""
+
+    async def scenario() -> None:
+        files = SpeechFiles(tmp_path / "speech", 2**26)
+        booth = Booth(Throat(lambda _text: "fails"), SpokenCache(files=files))
+        rehearsals, version = await loaded(booth)
+        asked = booth.throat.spoken
+        async with running(rehearsals):
+            await until(lambda: len(asked) == 1)
+            for number, wait_s in enumerate(AGAIN_S[: failures - 1], 2):
+                await asyncio.sleep(wait_s - 1)
+                assert len(asked) == number - 1
+                await until(lambda number=number: len(asked) == number)  # type: ignore[misc]
+            booth.throat.manner = lambda _text: "well"
+            await asyncio.sleep(2 * max(AGAIN_S))
+            texts = {line.text for line in static_lines(version.workflow)}
+            assert len(asked) == failures + (0 if failures > len(AGAIN_S) else len(texts))
+            rehearsals.loaded(version)
+            await asyncio.sleep(2 * max(AGAIN_S))
+            assert set(asked) == texts
+            assert len(asked) == failures + len(texts)
+            assert len(list((tmp_path / "speech").glob("*.wav"))) == len(texts)
+
+    in_virtual_time(scenario(), monkeypatch)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
+import sys
 import threading
 from typing import Any
 from uuid import uuid4
@@ -111,3 +113,28 @@ async def test_what_is_not_there_or_not_reached_is_said_and_tried_again(store: M
         await versions.get(row.id)
     store.away = False
     assert (await versions.get(row.id)).version == row
+
+
+def test_a_version_brings_its_plugins_into_a_process_that_has_none() -> None:
+    code = """
+import asyncio, sys
+from runtime.importing import at_once
+with at_once():
+    from runtime.store.memory import MemoryStore
+    from worker.versions import Versions
+agent = {"id": "6f9619ff-8b86-4d01-b42d-00cf4fc964ff", "name": "Intake", "instructions": "Help.", "vad": {"provider": "silero"}}
+agent |= {kind: {"provider": "openai"} for kind in ("llm", "stt", "tts")}
+agent["llm"]["options"] = {"temperature": 0.2}
+async def main():
+    store = MemoryStore()
+    acme = await store.ensure_organization("Acme")
+    row = await store.publish((await store.save_draft(acme.id, "desk", {"agents": [agent]})).id)
+    plugins = [f"livekit.plugins.{name}" for name in ("openai", "silero")]
+    await Versions(store, offline=True).get(row.id)
+    print(*(name in sys.modules for name in plugins))
+    await Versions(store).get(row.id)
+    print(*(name in sys.modules for name in plugins))
+asyncio.run(main())
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=50)
+    assert done.stdout.splitlines() == ["False False", "True True"]

@@ -92,6 +92,9 @@ class Metrics:
             multiprocess_mode="livemax",
         )
 
+        self.late_events = count("patchbay_late_events", "Events that came after another worker had taken their call.")
+        self._late_told = 0
+
     def refused(self, reason: str) -> None:
         """Count a call that was not taken: `full`, `draining`, `no_workflow`, `limit_reached`, …"""
         self.calls_refused.labels(self.refusal(reason)).inc()
@@ -99,6 +102,11 @@ class Metrics:
     def fault(self, component: str, code: str) -> None:
         """Count a fault that belongs to no call (the event log's, the worker's)."""
         self.faults.labels(self.component(component), self.code(code)).inc()
+
+    def late(self, seen: int) -> None:
+        """Count late events up to `seen`, the number since the store was opened."""
+        self.late_events.inc(seen - self._late_told)
+        self._late_told = seen
 
     def log_state(self, lag_s: float, depth: int, fill: float) -> None:
         """Set the event log's gauges; `fill` is from 0 to 1."""

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from prometheus_client import REGISTRY, CollectorRegistry
 
 from runtime.session.event_log import CallLog, EventLog
+from runtime.session.fleet_ports import Fleet
 from worker.observing.call_metrics import CallMetrics
 from worker.observing.loop_lag import LoopMonitor
 from worker.observing.metrics import Metrics
@@ -37,8 +38,8 @@ class Observers:
             log.subscribe(self.tracing.trace(log, subject))
         log.subscribe(CallSummary(log, subject))
 
-    def loop_monitor(self, log: EventLog) -> LoopMonitor:
-        """Return a monitor of the running loop that measures its lag and the event log's.
+    def loop_monitor(self, log: EventLog, fleet: Fleet) -> LoopMonitor:
+        """Return a monitor of the running loop that measures its lag and the event log's, whose store is `fleet`.
 
         That the loop stood still is recorded in each call by its own watchdog; here it is counted once.
         """
@@ -46,6 +47,7 @@ class Observers:
         def beat(lag_s: float) -> None:
             self.metrics.loop_lag.observe(lag_s)
             self.metrics.log_state(log.lag_s, log.depth, log.fill)
+            self.metrics.late(fleet.late_seen)
 
         def blocked(_ms: int) -> None:
             self.metrics.loop_blocked.inc()

@@ -5,6 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import get_args
+
+from runtime.workflow.config import DataType
 
 __all__ = ["STANDING", "Lacking", "Prompt", "Wanted", "read_prompt", "read_refusal", "word_set"]
 
@@ -14,22 +17,7 @@ _LONGEST_LINE = 4000  # characters; the patterns below are quadratic at worst
 _NAME = r"[a-z][a-z0-9_]*"
 _DESCRIBED = re.compile(rf"({_NAME}) \((.*?)\)(?=; {_NAME} \(|\.? ?$|\. Ask the caller\.)")
 _FORM = re.compile(r"(?:(\d+) to (\d+)|(\d+)|at least (\d+)|at most (\d+)) (digits|characters)")
-_TYPES = frozenset(
-    (
-        "string",
-        "digits",
-        "integer",
-        "number",
-        "boolean",
-        "enum",
-        "date",
-        "time",
-        "datetime",
-        "email",
-        "phone",
-        "currency",
-    )
-) | {"person name"}
+_TYPES = frozenset(name.replace("_", " ") for name in get_args(DataType))
 _KNOWN = re.compile(rf"- ({_NAME}): (.*)")
 _READ_BACK = r'Read it back to the caller as "(.*?)" and ask whether that is right\.'
 _PENDING = re.compile(rf"(.*) \(not confirmed\)\. {_READ_BACK}")

@@ -7,9 +7,10 @@ from typing import Any
 
 from runtime.conversation import events as ev
 from runtime.conversation.commands import Command
+from runtime.conversation.folding import fold
 from runtime.conversation.interpreter import advance
 from runtime.conversation.scene import Reply, Step
-from runtime.conversation.state import CallState, fold
+from runtime.conversation.state import CallState
 from runtime.workflow.graph import Workflow
 from tests.fakes.workflows import compiled
 

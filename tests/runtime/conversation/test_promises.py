@@ -10,9 +10,11 @@ from hypothesis import HealthCheck, given, seed, settings
 from hypothesis import strategies as st
 
 from runtime.conversation import events as ev
-from runtime.conversation.state import CallState, fold
+from runtime.conversation.folding import fold
+from runtime.conversation.state import CallState
 from runtime.variables import Accepted, Context, normalise
 from runtime.workflow.graph import Workflow
+from tests.examples import examples
 from tests.fakes.workflows import compiled
 from tests.runtime.conversation.play import Play
 
@@ -184,12 +186,12 @@ def check_given(workflow: Workflow, facts: list[ev.Fact], name: str, value: Json
         assert spec.confirm == "auto"
 
 
-@pytest.mark.parametrize("part", [0, *(pytest.param(part, marks=pytest.mark.thorough) for part in range(1, 10))])
+@pytest.mark.parametrize("part", [0, *(pytest.param(part, marks=pytest.mark.thorough) for part in range(1, 20))])
 def test_no_illegal_transition_in_ten_thousand_adversarial_calls(part: int) -> None:
-    """Ten parts of a hundred examples of ten calls each, so that they run side by side; each has a seed of its own."""
+    """Twenty parts of fifty examples of ten calls each, so that they run side by side; each has a seed of its own."""
 
     @seed(part)
-    @settings(max_examples=100, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=50, deadline=None, database=None, suppress_health_check=list(HealthCheck))
     @given(st.integers(0, 2**64 - 1))
     def run(number: int) -> None:
         rng = random.Random(number)
@@ -199,7 +201,7 @@ def test_no_illegal_transition_in_ten_thousand_adversarial_calls(part: int) -> N
     run()
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
+@settings(max_examples=examples(300), deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
 @given(CALLS)
 def test_no_call_that_hypothesis_builds_and_shrinks_breaks_a_promise(
     call: tuple[dict[str, Json], list[tuple[Any, ...]]],

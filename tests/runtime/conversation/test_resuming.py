@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from runtime.conversation import events as ev
+from runtime.conversation.folding import fold
 from runtime.conversation.masking import MASK
-from runtime.conversation.state import fold
 from tests.runtime.conversation.play import Play
 
 Json = Any

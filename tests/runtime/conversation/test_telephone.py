@@ -19,8 +19,8 @@ from runtime.conversation.commands import (
     StopSpeaking,
     Transfer,
 )
+from runtime.conversation.folding import question_in
 from runtime.conversation.small_talk import is_machine, is_only_courteous, is_return
-from runtime.conversation.state import question_in
 from runtime.conversation.wordings import WORDINGS, wording
 from runtime.workflow.graph import compile_workflow
 from runtime.workflow.validation import validate

@@ -192,6 +192,32 @@ async def test_what_is_on_its_way_to_the_store_is_not_given_up(bench: Bench, mon
     assert (len(bench.seqs("ended-00")), len(bench.seqs("ended-01"))) == (100, 3)
 
 
+async def test_while_the_store_is_away_each_turn_brings_the_log_to_the_disk(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the store there, once in five turns is enough: what is stored is safe."""
+    synced: list[int] = []
+    monkeypatch.setattr(os, "fsync", synced.append)
+    bench.store.away = True
+    async with bench.log(timeout_s=5) as log:
+        call = log.open_call(call_row())
+        write(call)
+        await until(lambda: log.lag_s > 3 * QUICK.sync_s)
+        turns, own = [len(synced)], log._backlog.catch_up
+
+        def turn() -> None:
+            write(call)
+            turns.append(len(synced))
+            own()
+
+        monkeypatch.setattr(log._backlog, "catch_up", turn)
+        await until(lambda: len(turns) > 21)
+        monkeypatch.undo()
+        bench.store.away = False
+        assert turns[21] - turns[1] == 20
+        await call.close(ended(call.row))
+
+
 async def test_a_disk_that_stands_still_is_as_one_that_refuses(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(local_log, "_STALLED_S", 0.02)
     standing, moving = threading.Event(), threading.Event()

@@ -20,6 +20,7 @@ from runtime.session.ports import CallRow, EventRow
 from runtime.session.recovery import CHECKPOINT_BYTES, SavedItem, checkpoint_text, recover
 from runtime.store.memory import MemoryStore
 from runtime.store.secrets import Keyring
+from tests.examples import examples
 from tests.fakes.workflows import compiled
 
 Json = Any
@@ -130,7 +131,7 @@ async def stored(
     return store, row.id
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(ACTIONS)
 async def test_what_is_stored_folds_to_the_live_state(actions: list[tuple[str, str]]) -> None:
     told = Told()

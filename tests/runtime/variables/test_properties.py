@@ -34,9 +34,10 @@ from runtime.variables import (
     vocabulary,
 )
 from runtime.variables.spoken import DIGIT_WORDS
+from tests.examples import examples
 from tests.runtime.variables.helpers import CONTEXT, context, spec
 
-QUICK = settings(deadline=None, max_examples=60, database=None)
+QUICK = settings(deadline=None, max_examples=examples(60), database=None)
 
 SAID = (
     "one two three five twelve twenty ninety hundred thousand million billion oh double triple zero point minus half dozen and a the "

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from runtime.conversation import events as ev
 from runtime.voice.phrases import phrase
+from tests.examples import examples
 from tests.fakes.voice_providers import Answer, Asked, Call, Fail, Stall
 from tests.runtime.voice.early_calls import (
     ENDPOINT_S,
@@ -190,7 +191,7 @@ def told(stage: Stage) -> list[tuple[str, dict[str, Json]]]:
     ]
 
 
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(15), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(script=st.lists(st.lists(st.sampled_from(SAID), min_size=1, max_size=3).map(tuple), min_size=1, max_size=4))
 def test_the_same_things_happen_with_and_without(perform: Perform, script: list[tuple[str, ...]]) -> None:
     calls = []

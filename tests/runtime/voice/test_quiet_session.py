@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 import structlog
-from livekit.agents import AgentStateChangedEvent
+from livekit.agents import AgentSession, AgentStateChangedEvent
 
 from runtime.voice.quiet_session import QuietSession
 
@@ -57,3 +57,8 @@ async def test_one_that_listens_once_hears_once(session: QuietSession) -> None:
     session.emit("agent_state_changed", changed())
     session.emit("agent_state_changed", changed())
     assert len(heard) == 1
+
+
+async def test_it_is_no_simulation_as_livekits_own_would_find(session: QuietSession) -> None:
+    own = AgentSession.__dict__["_text_only"]
+    assert session._text_only is own.fget(session) is False

@@ -14,6 +14,7 @@ from runtime.voice.local import rules_wording as wording
 from runtime.voice.local.rules_turn import Answer
 from runtime.voice.local.rules_values import prepare
 from runtime.voice.local.rules_view import Heard, read_view
+from tests.examples import examples
 from tests.runtime.voice.test_rules_kit import (
     ASK_DAY,
     ASK_NUMBER,
@@ -177,7 +178,7 @@ ITEMS = st.lists(
 )  # fmt: skip
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(ITEMS, st.sampled_from([MISSING, KNOWN, PENDING, ""]) | st.text(max_size=100))
 def test_total_deterministic_and_within_bounds(items: list[Item], system: str) -> None:
     found = answer(*items, system=system)

@@ -13,7 +13,7 @@ import pytest
 from livekit import rtc
 from livekit.agents import llm
 from livekit.agents.telemetry import tracer
-from livekit.agents.voice import agent_activity, generation
+from livekit.agents.voice import agent_activity, generation, turn
 from opentelemetry import trace
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
@@ -24,6 +24,7 @@ from runtime.voice import thrift
 APPLIED = {
     "livekit.agents.voice.generation._ACloseable",
     "livekit.agents.utils.aio.itertools._ACloseable",
+    "livekit.agents.voice.turn._StreamingTurnDetector",
     "livekit.agents.voice.agent_activity.dataclass",
     "livekit.agents.llm.tool_context.find_function_tools",
     "livekit.agents.telemetry.traces.tracer",
@@ -71,6 +72,22 @@ async def test_what_can_be_closed_is_told_from_what_cannot() -> None:
     async with aclosing(stream):
         assert isinstance(stream, generation._ACloseable)
     assert not isinstance(iter(()), generation._ACloseable)
+
+
+class Detector:
+    """As those that read the sound themselves are."""
+
+    model = provider = "own"
+
+    def stream(self) -> None: ...
+
+
+@pytest.mark.parametrize("detection", ["vad", "stt", None, Detector()])
+def test_a_detector_that_streams_has_shorter_waits_and_no_other(detection: Any) -> None:
+    options = turn._resolve_endpointing({}, turn_detection=detection)
+    short = isinstance(detection, Detector)
+    assert options == (turn._STREAMING_ENDPOINTING_DEFAULTS if short else turn._ENDPOINTING_DEFAULTS)
+    assert turn._STREAMING_ENDPOINTING_DEFAULTS != turn._ENDPOINTING_DEFAULTS
 
 
 def test_a_tool_context_still_finds_tools_of_tool_sets_and_of_its_heirs() -> None:

@@ -12,6 +12,7 @@ from livekit.agents import inference, vad
 
 from runtime.voice.vad import RATE, WINDOW, WINDOW_S, InlineVad
 from runtime.voice.wav import Samples, frame_of
+from tests.examples import examples
 from tests.fakes.speech import take
 
 Kind = vad.VADEventType
@@ -74,7 +75,7 @@ async def test_windows_are_told_of_while_they_mean_something() -> None:
     assert 1 <= len(quiet) <= 6 < sum(not event.speaking for event in theirs.values())
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=examples(20), deadline=None)
 @given(size=st.integers(1, 3 * WINDOW))
 def test_it_hears_the_same_in_whatever_pieces(size: int) -> None:
     sound = conversation()[: 2 * RATE]

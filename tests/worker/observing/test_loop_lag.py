@@ -47,9 +47,14 @@ async def test_a_loop_that_stands_still_says_where_and_for_how_long() -> None:
 
 async def test_the_loop_and_the_log_of_a_process_are_measured(tmp_path: Path) -> None:
     registry = CollectorRegistry()
-    log = await EventLog.open(tmp_path, MemoryStore(), flush_s=0.01)
-    with watched_loop(Observers(Metrics(registry)).loop_monitor(log)) as monitor:
+    store = MemoryStore()
+    store.late_seen = 2  # before anybody measured
+    log = await EventLog.open(tmp_path, store, flush_s=0.01)
+    with watched_loop(Observers(Metrics(registry)).loop_monitor(log, store)) as monitor:
         await until(lambda: registry.get_sample_value("patchbay_loop_lag_seconds_count"))
+        await until(lambda: registry.get_sample_value("patchbay_late_events_total") == 2)
+        store.late_seen = 5
+        await until(lambda: registry.get_sample_value("patchbay_late_events_total") == 5)
         monitor._on_blocked(1500)
     await log.aclose()
     assert registry.get_sample_value("patchbay_loop_blocked_total") == 1

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from runtime.workflow.validation import FAULT_CODES, ProviderKind, Stage, Validation, parse_document, validate
+from tests.examples import examples
 from tests.runtime.workflow.configs import drop, good, path_to, put
 
 Json = Any
@@ -457,13 +458,13 @@ _JSON = st.recursive(
 
 
 @given(_JSON | st.fixed_dictionaries({"agents": st.lists(_JSON, max_size=3)}))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 def test_no_json_makes_validation_raise(raw: Json) -> None:
     assert isinstance(validate(raw), Validation)
 
 
 @given(st.data())
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=examples(80), deadline=None)
 def test_no_mutation_of_a_good_config_makes_validation_raise(data: st.DataObject) -> None:
     config = good()
     for _ in range(data.draw(st.integers(1, 3))):
