@@ -42,6 +42,7 @@ TARGETS: Final = (
     Target("CPU of a turn over HTTP, beside LiveKit as shipped (4.5 / 20)", "text_turn_cpu_ms", "most", 0.225, "livekit"),
     Target("CPU of a turn over HTTP, beside pipecat as shipped (4.5 / 13.6)", "text_turn_cpu_ms", "most", 0.331, "pipecat"),
     Target("CPU of a turn over HTTP, beside LiveKit tuned", "text_turn_cpu_ms", "most", 1.3, "livekit_tuned"),
+    Target("Calls by voice on a core, frames in time", "voice_sessions", "least", 100.0, unit="calls"),
     Target("Calls by voice on a core, frames in time, beside LiveKit as shipped (100 / 50)", "voice_sessions", "least", 2.0, "livekit"),
     Target("CPU of a real room, beside LiveKit as shipped", "room_cpu_percent", "most", 0.5, "livekit"),
     Target("CPU of a conversation on the own SIP line", "sip_line_cpu_percent", "most", 3.0, unit="% of a core"),

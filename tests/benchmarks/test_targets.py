@@ -36,7 +36,9 @@ def test_what_was_not_measured_is_neither_met_nor_missed() -> None:
 
 
 def test_a_side_that_did_nothing_gives_no_ratio() -> None:
-    assert all(each.value is None for each in judge({"voice_sessions": {"patchbay": 100.0, "livekit": 0.0}}))
+    judged = judge({"voice_sessions": {"patchbay": 100.0, "livekit": 0.0}})
+    assert [each.value for each in judged if each.target.beside and each.value is not None] == []
+    assert [each.value for each in judged if each.value is not None] == [100.0]
 
 
 def test_every_target_can_be_met_and_missed() -> None:
