@@ -16,6 +16,7 @@ from typing import Any
 from aiohttp import web
 
 from benchmarks.peers.script import Reply, reply
+from tests.fakes.loopback import on_loopback
 
 __all__ = ["MockModel", "mock_model"]
 
@@ -59,14 +60,9 @@ async def mock_model() -> AsyncIterator[MockModel]:
     app = web.Application(client_max_size=2**24)
     app.router.add_post("/v1/chat/completions", model.answer)
     app.router.add_get("/stats", model.stats)
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
-    await runner.setup()
-    try:
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
-        model.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+    async with on_loopback(app) as url:
+        model.url = url
         yield model
-    finally:
-        await runner.cleanup()
 
 
 def _events(answer: Reply, number: int) -> Iterator[bytes]:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from typing import Any
 
+import asyncpg
 import pytest
 
 from runtime.session.ports import OrganizationRow, Store
@@ -40,6 +42,20 @@ def databases(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Databases]:
         yield Databases(server.dsn)
     finally:
         server.stop()
+
+
+@pytest.fixture
+async def url(databases: Databases) -> str:
+    """A database of the test's own, migrated."""
+    return await databases.migrated()
+
+
+@pytest.fixture
+async def connection(url: str) -> AsyncIterator[Any]:
+    """Its owner's connection."""
+    connection = await asyncpg.connect(url)
+    yield connection
+    await connection.close()
 
 
 @pytest.fixture(scope="session")

@@ -17,15 +17,9 @@ from supabase import AsyncClient, AsyncClientOptions
 from runtime.store.postgres import PostgresStore
 from tests.contract.analytics_calls import CONFIG, told, write
 from tests.contract.supabase_project import Door, service_key
-from tests.fakes.databases import Databases
 from tests.fakes.postgrest import JWT_SECRET, postgrest
 
 pytestmark = pytest.mark.server
-
-
-@pytest.fixture
-async def url(databases: Databases) -> str:
-    return await databases.migrated()
 
 
 @pytest.fixture

@@ -8,7 +8,6 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
-import asyncpg
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -16,7 +15,6 @@ from hypothesis import strategies as st
 from runtime.session.ports import VersionRow
 from runtime.store.postgres import PostgresStore
 from tests.contract.analytics_calls import CALL, CONFIG, START, events, told, write
-from tests.fakes.databases import Databases
 
 pytestmark = pytest.mark.server
 
@@ -30,22 +28,10 @@ insert into price (provider, model, unit, price, valid_from) values
 
 
 @pytest.fixture
-async def url(databases: Databases) -> str:
-    return await databases.migrated()
-
-
-@pytest.fixture
 async def store(url: str) -> AsyncIterator[PostgresStore]:
     store = PostgresStore(url)
     yield store
     await store.aclose()
-
-
-@pytest.fixture
-async def connection(url: str) -> AsyncIterator[Connection]:
-    connection = await asyncpg.connect(url)
-    yield connection
-    await connection.close()
 
 
 @pytest.fixture

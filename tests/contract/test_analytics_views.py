@@ -14,7 +14,6 @@ import pytest
 from runtime.session.ports import VersionRow
 from runtime.store.postgres import PostgresStore
 from tests.contract.analytics_calls import CALL, CONFIG, START, as_member, told, write
-from tests.fakes.databases import Databases
 
 pytestmark = pytest.mark.server
 
@@ -41,22 +40,10 @@ DROPPED = (*CALL[:9], ("agent_turn", {"turn": 2, "agent_id": "a", "agent_name": 
 
 
 @pytest.fixture
-async def url(databases: Databases) -> str:
-    return await databases.migrated()
-
-
-@pytest.fixture
 async def store(url: str) -> AsyncIterator[PostgresStore]:
     store = PostgresStore(url)
     yield store
     await store.aclose()
-
-
-@pytest.fixture
-async def connection(url: str) -> AsyncIterator[Connection]:
-    connection = await asyncpg.connect(url)
-    yield connection
-    await connection.close()
 
 
 @pytest.fixture

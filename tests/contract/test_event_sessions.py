@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from typing import Any
 
 import asyncpg
 import pytest
 
 from runtime.tasks import spawn
-from tests.fakes.databases import Databases
 
 pytestmark = pytest.mark.server
 
@@ -19,18 +17,6 @@ _INSERT = (
     "insert into session_event (session_id, organization_id, seq, event_type, payload) values ($1, $2, $3, 'x', '{}')"
 )
 _CALL = "insert into call_session (organization_id) values ($1) returning id"
-
-
-@pytest.fixture
-async def url(databases: Databases) -> str:
-    return await databases.migrated()
-
-
-@pytest.fixture
-async def connection(url: str) -> AsyncIterator[Connection]:
-    connection = await asyncpg.connect(url)
-    yield connection
-    await connection.close()
 
 
 async def an_organization(connection: Connection) -> Any:

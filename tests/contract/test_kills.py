@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any, cast
 from uuid import UUID
 
-import asyncpg
 import pytest
 
 from runtime.session.drain import drain
@@ -22,25 +21,12 @@ from runtime.session.ports import CallRow, EventRow
 from runtime.store.postgres import PostgresStore
 from runtime.tasks import cancel_and_wait, spawn
 from tests.contract.rows import a_call
-from tests.fakes.databases import Databases
 from tests.fakes.store_outages import StoreOutages
 from tests.runtime.session.log_bench import QUICK, ended
 
 pytestmark = pytest.mark.server
 
 Connection = Any
-
-
-@pytest.fixture
-async def url(databases: Databases) -> str:
-    return await databases.migrated()
-
-
-@pytest.fixture
-async def connection(url: str) -> AsyncIterator[Connection]:
-    connection = await asyncpg.connect(url)
-    yield connection
-    await connection.close()
 
 
 @pytest.fixture

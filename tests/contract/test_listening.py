@@ -12,18 +12,12 @@ from runtime.errors import StoreUnreachable
 from runtime.session.ports import NotNotified
 from runtime.store.postgres import PostgresStore
 from tests.contract.rows import CONFIG
-from tests.fakes.databases import Databases
 from tests.fakes.pgbouncer import PGBOUNCER, transaction_pooler
 
 pytestmark = pytest.mark.server
 
 _PATIENCE_S = 20
 _CUT = "select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'patchbay listen' and datname = current_database()"
-
-
-@pytest.fixture
-async def url(databases: Databases) -> str:
-    return await databases.migrated()
 
 
 @pytest.fixture

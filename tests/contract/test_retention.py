@@ -19,24 +19,11 @@ from runtime.store.row_access import SERVICE, Rows
 from runtime.store.row_access_postgres import PostgresRowAccess
 from runtime.store.supabase_rows import SupabaseRowAccess
 from tests.contract.supabase_project import Door, Project, service_key
-from tests.fakes.databases import Databases
 
 pytestmark = pytest.mark.server
 
 Connection = Any
 NOW = datetime.now(UTC)
-
-
-@pytest.fixture
-async def url(databases: Databases) -> str:
-    return await databases.migrated()
-
-
-@pytest.fixture
-async def connection(url: str) -> AsyncIterator[Connection]:
-    connection = await asyncpg.connect(url)
-    yield connection
-    await connection.close()
 
 
 @pytest.fixture

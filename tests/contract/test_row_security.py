@@ -11,7 +11,6 @@ import pytest
 
 from runtime.store.postgres import PostgresStore
 from tests.contract.tenants import Tenant, acting, fill, relations
-from tests.fakes.databases import Databases
 
 pytestmark = pytest.mark.server
 
@@ -78,11 +77,6 @@ HIDDEN = {
 # Of the knowledge base that they belong to, and what only some roles read: see test_row_matrix.py.
 APART = {"knowledge_lexeme", "knowledge_vector", "api_key", "audit_log"}
 SHARED = {"price"}
-
-
-@pytest.fixture
-async def url(databases: Databases) -> str:
-    return await databases.migrated()
 
 
 @pytest.fixture

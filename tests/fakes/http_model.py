@@ -12,6 +12,8 @@ from typing import Any
 
 from aiohttp import web
 
+from tests.fakes.loopback import on_loopback
+
 __all__ = ["Answer", "Asked", "Call", "Decide", "Follower", "HttpModel", "http_model", "in_turn"]
 
 Json = Any
@@ -136,14 +138,9 @@ async def http_model(decide: Decide) -> AsyncIterator[HttpModel]:
     model = HttpModel(decide)
     app = web.Application()
     app.router.add_post("/v1/chat/completions", model.answer)
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
-    await runner.setup()
-    try:
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
-        model.url = f"http://127.0.0.1:{runner.addresses[0][1]}/v1"
+    async with on_loopback(app) as url:
+        model.url = f"{url}/v1"
         yield model
-    finally:
-        await runner.cleanup()
 
 
 async def _stream(answer: Answer, number: int) -> AsyncIterator[bytes]:

@@ -14,6 +14,8 @@ from typing import Any
 import numpy as np
 from aiohttp import web
 
+from tests.fakes.loopback import on_loopback
+
 __all__ = ["RATE", "HttpVoice", "http_voice", "hummed"]
 
 Json = Any
@@ -86,14 +88,9 @@ async def http_voice(latency_s: float = 0.0, handshake_s: float = 0.0) -> AsyncI
     app = web.Application()
     app.router.add_post("/v1/audio/speech", voice.speak)
     app.router.add_route("*", "/{tail:.*}", voice.other)
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
-    await runner.setup()
-    try:
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
-        voice.url = f"http://127.0.0.1:{runner.addresses[0][1]}/v1"
+    async with on_loopback(app) as url:
+        voice.url = f"{url}/v1"
         yield voice
-    finally:
-        await runner.cleanup()
 
 
 async def _serve(latency_s: float, handshake_s: float) -> None:

@@ -13,6 +13,7 @@ from typing import Any, cast
 import pytest
 from structlog.testing import capture_logs
 
+from runtime.errors import ProviderMissing
 from runtime.session.event_log import EventLog
 from runtime.session.ports import VersionRow
 from runtime.store.memory import MemoryStore
@@ -188,5 +189,31 @@ def test_a_voice_that_was_down_is_asked_again_later_until_it_has_spoken(
             assert set(asked) == texts
             assert len(asked) == failures + len(texts)
             assert len(list((tmp_path / "speech").glob("*.wav"))) == len(texts)
+
+    in_virtual_time(scenario(), monkeypatch)
+
+
+@dataclass(slots=True)
+class KeylessBooth(Booth):
+    """One whose voice lacks its key."""
+
+    asked: int = 0
+
+    def providers(self, _order: object) -> Standins:
+        self.asked += 1
+        raise ProviderMissing("There is no key.", remedy="Set OPENAI_API_KEY.")
+
+
+def test_what_no_wait_mends_is_tried_when_it_is_loaded_and_not_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def scenario() -> None:
+        booth = KeylessBooth(Throat(lambda _text: "well"), SpokenCache(files=SpeechFiles(tmp_path / "speech", 2**26)))
+        rehearsals, version = await loaded(booth)
+        async with running(rehearsals):
+            for times in (1, 2):
+                await asyncio.sleep(sum(AGAIN_S) + 1)
+                assert booth.asked == times
+                rehearsals.loaded(version)
 
     in_virtual_time(scenario(), monkeypatch)
